@@ -1,1 +1,1 @@
-export {};
+export type { Instruction } from './riscv64/instruction.ts';
