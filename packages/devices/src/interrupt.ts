@@ -1,0 +1,60 @@
+import { atomic, i32, struct } from '@tsvmm/struct';
+import { SharedMutex } from './lock.ts';
+
+/** Delivers message-signalled interrupts: the write a PCI function makes to the interrupt controller's address. */
+export interface MsiSender {
+  /**
+   * Callable from any thread.
+   * @param addressLow bits 31…0 of the message address
+   * @param addressHigh bits 63…32 of the message address
+   * @param data the message data, 32 bits
+   */
+  send(addressLow: number, addressHigh: number, data: number): void;
+}
+
+/** One level-triggered input of the interrupt controller. */
+export interface InterruptLine {
+  /** Asserts or deasserts the line; callable from any thread. */
+  set(level: boolean): void;
+}
+
+/** A line that leads nowhere: for devices that the guest polls. */
+export const UNCONNECTED_LINE: InterruptLine = { set() {} };
+
+/** Shared state of a {@link WiredOrLine}. */
+const wiredOrLayout = struct(
+  { lock: atomic(i32), assertions: atomic(i32) },
+  { name: 'wired-or-line', version: 1 },
+);
+
+/** Makes the shared state of a line that several devices drive. */
+export function createWiredOrState(): SharedArrayBuffer {
+  return new SharedArrayBuffer(wiredOrLayout.size);
+}
+
+/**
+ * Several sources on one line, as on a PCI INTx pin: asserted while at least one of them asserts it. Every source
+ * calls `set` only when its own level changes.
+ */
+export class WiredOrLine implements InterruptLine {
+  readonly #state;
+  readonly #mutex: SharedMutex;
+  readonly #line: InterruptLine;
+
+  constructor(state: SharedArrayBuffer, line: InterruptLine) {
+    this.#state = wiredOrLayout.attach(state);
+    this.#mutex = new SharedMutex(this.#state.lock);
+    this.#line = line;
+  }
+
+  set(level: boolean): void {
+    // The line changes under the lock, so that the last change of the count is also the last one of the line.
+    this.#mutex.lock();
+    try {
+      const before = this.#state.assertions.add(level ? 1 : -1);
+      if (level ? before === 0 : before === 1) this.#line.set(level);
+    } finally {
+      this.#mutex.unlock();
+    }
+  }
+}
