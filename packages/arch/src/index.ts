@@ -1,1 +1,3 @@
-export {};
+export { AddressAllocator, type AddressRange, alignUp, hex } from './address-allocator.ts';
+export { MachineError, type MachineErrorCode } from './errors.ts';
+export { KernelCommandLine } from './kernel-command-line.ts';

@@ -1,0 +1,47 @@
+import type { AiaOptions, Vm } from './vm.ts';
+
+export type HypervisorKind = 'soft' | 'kvm';
+
+/** Guest architectures under the names the guest's `uname -m` prints. */
+export type Architecture = 'riscv64' | 'x86_64' | 'aarch64';
+
+/** RAM of a virtual machine. */
+export interface RamRegion {
+  /** Guest-physical address, page aligned. */
+  readonly guestAddress: number;
+  /** Bytes, a multiple of the page size. */
+  readonly size: number;
+}
+
+export interface VmOptions {
+  readonly architecture: Architecture;
+  readonly ram: readonly RamRegion[];
+  readonly vcpuCount: number;
+  /** Interrupt controllers of a riscv64 machine. */
+  readonly aia?: AiaOptions;
+}
+
+/** What a hypervisor may be able to do beyond the contract's core. */
+export type Capability =
+  /** Memory slots that make stores exit. */
+  | 'read-only-memory'
+  /** Which pages the guest has written. */
+  | 'dirty-log'
+  /** Guests of an architecture other than the host's. */
+  | 'foreign-architecture';
+
+/** A way to run guest code. */
+export interface Hypervisor extends Disposable {
+  readonly kind: HypervisorKind;
+  readonly architectures: readonly Architecture[];
+  /** Most vCPUs a machine may have. */
+  readonly maximumVcpus: number;
+  /** Most bytes of RAM a machine may have. */
+  readonly maximumRam: number;
+  has(capability: Capability): boolean;
+  /**
+   * @throws HypervisorError UNSUPPORTED for an architecture it does not run, INVALID_ARGUMENT for options out of range,
+   * NO_RESOURCES when the host has not enough memory
+   */
+  createVm(options: VmOptions): Promise<Vm>;
+}

@@ -1,0 +1,133 @@
+import type { EventFd } from '@tsvmm/base';
+import type { GuestMemory } from '@tsvmm/vm-memory';
+import type { Architecture, HypervisorKind } from './hypervisor.ts';
+
+/** Sends message-signalled interrupts, from any thread. Does not block and does not allocate. */
+export interface MsiSender {
+  send(addressLow: number, addressHigh: number, data: number): void;
+}
+
+/** A wired interrupt. Level-triggered inputs follow the level; edge-triggered ones take the rising edge. */
+export interface InterruptLine {
+  set(level: boolean): void;
+}
+
+/** The interrupt controllers of a virtual machine, as any of its threads sees them. */
+export interface Interrupts {
+  readonly msi: MsiSender;
+  /** @throws HypervisorError INVALID_ARGUMENT for a source the controller does not have */
+  line(source: number): InterruptLine;
+}
+
+/** A write of the guest that signals an eventfd instead of leaving the vCPU. */
+export interface IoEvent {
+  readonly space: 'mmio' | 'pio';
+  readonly address: number;
+  /** Bytes the write must have: 1, 2, 4, 8, or 0 for any. */
+  readonly length: 0 | 1 | 2 | 4 | 8;
+  /** Value the write must have; any when left out. */
+  readonly match?: number;
+  readonly event: EventFd;
+}
+
+/** Guest memory beside the RAM the machine was created with. */
+export interface MemoryRegion {
+  readonly guestAddress: number;
+  /** Bytes, a multiple of the page size. */
+  readonly size: number;
+  /** Descriptor of the memory (memfd, file) and where in it the region starts. */
+  readonly descriptor: number;
+  readonly descriptorOffset: number;
+  /** Stores of the guest become MMIO exits. */
+  readonly readOnly: boolean;
+}
+
+/** Plain data from which {@link attachVcpu} makes the vCPU on the thread that is to run it. */
+export interface VcpuDescriptor {
+  readonly kind: HypervisorKind;
+  readonly architecture: Architecture;
+  readonly id: number;
+  /** What the back end needs; opaque. */
+  readonly backEnd: unknown;
+}
+
+/** Plain data from which {@link attachInterrupts} makes the machine's interrupts on another thread. */
+export interface InterruptsDescriptor {
+  readonly kind: HypervisorKind;
+  readonly architecture: Architecture;
+  readonly backEnd: unknown;
+}
+
+/** The main thread's hold on a vCPU. */
+export interface VcpuControl {
+  readonly id: number;
+  readonly descriptor: VcpuDescriptor;
+  /** Objects that must be transferred with the descriptor (`postMessage`'s second argument, `workerData`'s list). */
+  readonly transfer: readonly import('node:worker_threads').Transferable[];
+  /** Makes a `run` that is under way, or the next one, return `stopped`. Callable any time, from this thread. */
+  requestStop(): void;
+}
+
+/** Where a riscv64 machine's interrupt controllers are (RISC-V AIA 1.0). */
+export interface AiaOptions {
+  /** First interrupt file; one page a hart follows. */
+  readonly imsicAddress: number;
+  /** Interrupt identities of each file: a multiple of 64, minus 1. */
+  readonly imsicIdentities: number;
+  /** The supervisor domain of the APLIC, in MSI delivery mode. */
+  readonly aplicAddress: number;
+  /** Wired sources, numbered from 1. */
+  readonly aplicSources: number;
+}
+
+/** A virtual machine: memory, vCPUs, interrupt controllers. Lives on the thread that created it. */
+export interface Vm extends AsyncDisposable {
+  readonly kind: HypervisorKind;
+  readonly architecture: Architecture;
+  readonly memory: GuestMemory;
+
+  /** Interrupts as this thread sees them. */
+  readonly interrupts: Interrupts;
+  interruptsDescriptor(): InterruptsDescriptor;
+
+  /**
+   * Creates vCPU `id`. Ids start at 0 and have no gaps. vCPU 0 starts where its registers say; the others wait until the
+   * guest starts them (SBI HSM, PSCI, INIT/SIPI).
+   *
+   * @throws HypervisorError INVALID_ARGUMENT for an id beyond the number the machine was created for
+   */
+  createVcpu(id: number): VcpuControl;
+
+  /**
+   * Puts memory at a guest-physical address.
+   *
+   * @returns the slot, for {@link removeMemoryRegion}
+   * @throws HypervisorError INVALID_ARGUMENT when it overlaps other memory or is not page aligned
+   */
+  addMemoryRegion(region: MemoryRegion): number;
+  removeMemoryRegion(slot: number): void;
+
+  /**
+   * Signals an eventfd for a write of the guest, in the thread of the writing vCPU and without an exit.
+   *
+   * @throws HypervisorError INVALID_ARGUMENT when the same address, length and value are taken
+   */
+  registerIoEvent(event: IoEvent): void;
+  unregisterIoEvent(event: IoEvent): void;
+
+  /**
+   * Raises a wired interrupt, or sends an MSI, each time the eventfd is signalled: for devices in other processes.
+   *
+   * @returns what undoes it
+   */
+  registerInterruptEvent(event: EventFd, target: InterruptTarget): Disposable;
+}
+
+export type InterruptTarget =
+  | { readonly kind: 'line'; readonly source: number }
+  | {
+      readonly kind: 'msi';
+      readonly addressLow: number;
+      readonly addressHigh: number;
+      readonly data: number;
+    };
