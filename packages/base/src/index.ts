@@ -1,1 +1,58 @@
-export {};
+export {
+  BorrowedDescriptor,
+  FileDescriptor,
+  pipe,
+  readAvailable,
+  setNonBlocking,
+  waitReadable,
+  writeFully,
+} from './descriptor.ts';
+export { SystemError } from './error.ts';
+export { EventFd } from './event-fd.ts';
+export {
+  blockDeviceSize,
+  discardBlocks,
+  fallocate,
+  fdatasync,
+  flock,
+  fsync,
+  type LockKind,
+  lockRange,
+  preadv,
+  pwritev,
+  zeroBlocks,
+} from './file.ts';
+export {
+  advise,
+  discard,
+  type MapOptions,
+  MemFd,
+  type MemFdOptions,
+  map,
+  mapInto,
+  mapShared,
+  pageSize,
+  residentPages,
+  type SharedMapping,
+  unmapFrom,
+} from './memory.ts';
+export { Poll } from './poll.ts';
+export { Readiness } from './readiness.ts';
+export { isTerminal, RawMode, type WindowSize, windowSize } from './terminal.ts';
+export {
+  affinity,
+  monotonicMicroseconds,
+  readMonotonicNanoseconds,
+  setAffinity,
+  setThreadName,
+  threadId,
+} from './thread.ts';
+export { Timer } from './timer.ts';
+export {
+  type ListenOptions,
+  type ReceivedMessage,
+  type SocketType,
+  UnixListener,
+  UnixSocket,
+} from './unix-socket.ts';
+export { Watcher } from './watcher.ts';
