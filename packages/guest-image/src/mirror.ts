@@ -1,0 +1,42 @@
+import { GuestImageError } from './errors.ts';
+import { run } from './process.ts';
+
+/** One line per index file that the host's apt would fetch; see apt-get(8), indextargets. */
+const TARGET_FORMAT = '$(REPO_URI)|$(RELEASE)|$(COMPONENT)';
+
+/**
+ * The Debian archives that the host's apt is configured with, the likeliest first. apt itself reads its
+ * configuration, so every form of it counts: one-line `.list` files, deb822 `.sources`, disabled entries, options.
+ * @throws {GuestImageError} NO_DEBIAN_MIRROR when there is none, NO_APT without apt
+ */
+export async function findDebianMirrors(signal?: AbortSignal): Promise<string[]> {
+  const parameters = ['--no-release-info', 'indextargets', '--format', TARGET_FORMAT, 'Created-By: Packages'];
+  const { stdout } = await run('apt-get', parameters, { signal });
+  const mirrors = debianMirrors(stdout.toString());
+  if (mirrors.length === 0) {
+    throw new GuestImageError(
+      'NO_DEBIAN_MIRROR',
+      "The guest is made of Debian packages, and this host's apt has no Debian archive among its sources. " +
+        'Name one as the mirror (https://deb.debian.org/debian), or run a kernel of your own: ' +
+        'tsvmm run --initrd INITRD KERNEL',
+    );
+  }
+  return mirrors;
+}
+
+/**
+ * Picks the archives out of `URI|RELEASE|COMPONENT` lines. Third parties also call their folders `debian`, and
+ * only the signature tells for sure, so Debian's own hosts come first.
+ */
+export function debianMirrors(targets: string): string[] {
+  const mirrors = new Set<string>();
+  for (const line of targets.split('\n')) {
+    const [uri = '', release = '', component] = line.trim().split('|');
+    const isArchive = /\/debian([/.]|$)/.test(uri) && !uri.startsWith('cdrom:');
+    if (isArchive && component === 'main' && !/-security|\/updates|^\.?\/|\s/.test(release)) {
+      mirrors.add(uri.replace(/\/+$/, ''));
+    }
+  }
+  const isDebians = (uri: string) => /^[a-z+]+:\/\/([^/]*[.@])?debian\.org(:\d+)?\//.test(uri);
+  return [...mirrors].toSorted((a, b) => Number(isDebians(b)) - Number(isDebians(a)));
+}
