@@ -1,0 +1,63 @@
+import { I32, type MemoryImport, ModuleBuilder } from '@tsvmm/wasm-emitter';
+import { addBranchHints } from './branch-hints.ts';
+import type { FetchPage } from './control-flow.ts';
+import { type RegionLimits, type TranslatedRegion, translateRegion } from './region.ts';
+import type { RegionArchitecture, RegionInstruction } from './region-architecture.ts';
+import { REGION_PARAMETERS } from './region-emitter.ts';
+
+/** Names under which a module of regions imports: the memory, and functions of the architecture. */
+export const MEMORY_IMPORT = { module: 'hart', name: 'memory' } as const;
+export const HELPER_MODULE = 'helper';
+
+/** Collects regions to one module. Function number n, exported as its decimal number, is the n-th region added. */
+export class RegionModule<I extends RegionInstruction> {
+  readonly #architecture: RegionArchitecture<I>;
+  readonly #module = new ModuleBuilder();
+  readonly #helpers = new Map<string, number>();
+  readonly #regions: TranslatedRegion[] = [];
+
+  constructor(architecture: RegionArchitecture<I>, memory: MemoryImport) {
+    this.#architecture = architecture;
+    this.#module.importMemory(MEMORY_IMPORT.module, MEMORY_IMPORT.name, memory);
+  }
+
+  get regionCount(): number {
+    return this.#regions.length;
+  }
+
+  /** Bytes of code of all regions. */
+  get codeSize(): number {
+    return this.#regions.reduce((sum, { code }) => sum + code.size, 0);
+  }
+
+  /** Translates a region and adds it, unless nothing can be translated at the entry. See {@link translateRegion}. */
+  add(fetch: FetchPage, entry: number, limits?: RegionLimits): TranslatedRegion | undefined {
+    const region = translateRegion(this.#architecture, fetch, entry, (name) => this.#helper(name), limits);
+    if (region !== undefined) {
+      this.#regions.push(region);
+    }
+    return region;
+  }
+
+  toBytes(): Uint8Array<ArrayBuffer> {
+    const type = this.#module.type(REGION_PARAMETERS, [I32]);
+    this.#regions.forEach(({ code }, index) => {
+      this.#module.exportFunction(String(index), this.#module.function(type, code));
+    });
+    return addBranchHints(
+      this.#module.toBytes(),
+      this.#helpers.size,
+      this.#regions.map(({ hints }) => hints),
+    );
+  }
+
+  #helper(name: string): number {
+    let index = this.#helpers.get(name);
+    if (index === undefined) {
+      const { parameters, results } = this.#architecture.helperType(name);
+      index = this.#module.importFunction(HELPER_MODULE, name, this.#module.type(parameters, results));
+      this.#helpers.set(name, index);
+    }
+    return index;
+  }
+}

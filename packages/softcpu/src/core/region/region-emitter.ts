@@ -1,0 +1,224 @@
+import {
+  CodeBuilder,
+  F64,
+  I32,
+  I64,
+  type Label,
+  type Local,
+  Op,
+  type Opcode,
+  type ValueType,
+} from '@tsvmm/wasm-emitter';
+import { DATA_TLB_ENTRIES, DATA_TLB_ENTRY_SIZE, DataTlbEntry, HartBlock, PAGE_SIZE } from '../layout.ts';
+import type { BranchHint } from './branch-hints.ts';
+import type { GuestRegister } from './region-architecture.ts';
+import { RegionExit } from './region-table.ts';
+
+/** Parameters of every region's function. */
+export const REGION_PARAMETERS: readonly ValueType[] = [I32, I32, I64];
+
+const PAGE_BITS = Math.log2(PAGE_SIZE);
+const TLB_ENTRY_BITS = Math.log2(DATA_TLB_ENTRY_SIZE);
+const TLB_INDEX_MASK = (DATA_TLB_ENTRIES - 1) << TLB_ENTRY_BITS;
+
+/** What an architecture writes a region's instructions with: guest registers are locals, leaving is a branch. */
+export class RegionEmitter {
+  readonly code = new CodeBuilder(REGION_PARAMETERS.length, 8192);
+  /** Address of the hart's block (i32). */
+  readonly hart: Local = 0;
+  /** Number of the entry that was taken, and later of the dispatcher's choice (i32). */
+  readonly selector: Local = 1;
+  /** Virtual address of the page that offsets count from (i64). */
+  readonly base: Local = 2;
+  readonly hints: BranchHint[] = [];
+  readonly #dataTlb: Local;
+  readonly #address: Local;
+  readonly #tlbEntry: Local;
+  readonly #pc: Local;
+  readonly #guestRegisters: readonly GuestRegister[];
+  readonly #registers: readonly (Local | undefined)[];
+  readonly #scratch = new Map<ValueType, Local[]>();
+  readonly #helper: (name: string) => number;
+  #leaveAt: Label | undefined;
+  #leaveAtPc: Label | undefined;
+
+  /**
+   * @param registers the architecture's.
+   * @param used which of them the region has anything to do with.
+   * @param helper gives the function index of an imported helper.
+   */
+  constructor(
+    registers: readonly GuestRegister[],
+    used: ReadonlySet<number>,
+    helper: (name: string) => number,
+  ) {
+    this.#dataTlb = this.code.local(I32);
+    this.#tlbEntry = this.code.local(I32);
+    this.#address = this.code.local(I64);
+    this.#pc = this.code.local(I64);
+    this.#guestRegisters = registers;
+    this.#registers = registers.map(({ type }, index) =>
+      used.has(index) ? this.code.local(type) : undefined,
+    );
+    this.#helper = helper;
+  }
+
+  /** The local that holds a guest register of the region. */
+  register(index: number): Local {
+    const local = this.#registers[index];
+    if (local === undefined) {
+      throw new RangeError(`an instruction uses register ${index} without saying so`);
+    }
+    return local;
+  }
+
+  /** A local for intermediate values, by number: contents do not outlive the instruction. */
+  scratch(type: ValueType, index: number): Local {
+    let locals = this.#scratch.get(type);
+    if (locals === undefined) {
+      locals = [];
+      this.#scratch.set(type, locals);
+    }
+    for (let next = locals.length; next <= index; next++) {
+      locals.push(this.code.local(type));
+    }
+    return locals[index] as Local;
+  }
+
+  /** Pushes the virtual address at an offset from the base: i64. */
+  pushPc(offset: number): void {
+    this.code.get(this.base);
+    if (offset !== 0) {
+      this.code.i64Const(offset).op(Op.i64Add);
+    }
+  }
+
+  callHelper(name: string): void {
+    this.code.call(this.#helper(name));
+  }
+
+  /** Says how likely the i32 on the stack makes the `if` or `br_if` that is written next. */
+  hint(likely: boolean): void {
+    this.hints.push({ position: this.code.size, likely });
+  }
+
+  /** Leaves the region at a known instruction. */
+  leave(exit: number, offset: number): void {
+    this.code.i32Const(exitCode(exit, offset)).br(this.#label(this.#leaveAt));
+  }
+
+  /** Leaves the region if the i32 that `condition` pushes is not zero, which it seldom is. */
+  leaveIf(exit: number, offset: number, condition: () => void): void {
+    this.code.i32Const(exitCode(exit, offset));
+    condition();
+    this.hint(false);
+    this.code.brIf(this.#label(this.#leaveAt)).op(Op.drop);
+  }
+
+  /** Leaves the region at the virtual address in a local (i64). */
+  leaveTo(address: Local): void {
+    this.code.get(address).set(this.#pc).i32Const(RegionExit.continue).set(this.selector);
+    this.code.br(this.#label(this.#leaveAtPc));
+  }
+
+  /** Leaves the region if somebody wants the hart's attention. */
+  leaveIfRequested(offset: number): void {
+    this.leaveIf(RegionExit.continue, offset, () =>
+      this.code.get(this.hart).memory(Op.i32AtomicLoad, HartBlock.interruptRequest),
+    );
+  }
+
+  /**
+   * Translates a virtual address, or leaves the region so that the interpreter makes the access: TLB miss, misaligned, or
+   * no memory. Leaves the datum's address in the WebAssembly memory on the stack (i32).
+   *
+   * @param offset of the instruction.
+   * @param width bytes of the access.
+   * @param pushAddress pushes the virtual address (i64).
+   */
+  translate(offset: number, access: 'read' | 'write', width: number, pushAddress: () => void): void {
+    const { code } = this;
+    const tag = access === 'read' ? DataTlbEntry.readTag : DataTlbEntry.writeTag;
+    this.leaveIf(RegionExit.interpret, offset, () => {
+      pushAddress();
+      code
+        .tee(this.#address)
+        .i64Const(PAGE_BITS - TLB_ENTRY_BITS)
+        .op(Op.i64ShrU)
+        .op(Op.i32WrapI64);
+      code.i32Const(TLB_INDEX_MASK).op(Op.i32And).get(this.#dataTlb).op(Op.i32Add).tee(this.#tlbEntry);
+      code.memory(Op.i64Load, tag);
+      code
+        .get(this.#address)
+        .i64Const(-PAGE_SIZE | (width - 1))
+        .op(Op.i64And)
+        .op(Op.i64Ne);
+    });
+    code.get(this.#tlbEntry).memory(Op.i32Load, DataTlbEntry.addend);
+    code.get(this.#address).op(Op.i32WrapI64).op(Op.i32Add);
+  }
+
+  /** Virtual address that {@link translate} translated last (i64). */
+  get translatedAddress(): Local {
+    return this.#address;
+  }
+
+  /**
+   * Writes the frame around a region's body: loads registers, and at the one way out stores those that may have changed,
+   * and the pc.
+   *
+   * @param body must not fall through.
+   */
+  writeFrame(loaded: Iterable<number>, stored: Iterable<number>, body: () => void): void {
+    const { code } = this;
+    code.get(this.hart).memory(Op.i32Load, HartBlock.dataTlb).set(this.#dataTlb);
+    for (const index of loaded) {
+      const { type, hartOffset } = this.#guestRegister(index);
+      code.get(this.hart).memory(loadOf(type), hartOffset).set(this.register(index));
+    }
+    this.#leaveAtPc = code.block();
+    this.#leaveAt = code.block(I32);
+    body();
+    code.op(Op.unreachable).end();
+    const exit = this.selector;
+    code.tee(exit).i32Const(1).op(Op.i32ShrS).op(Op.i64ExtendI32S).get(this.base).op(Op.i64Add).set(this.#pc);
+    code.get(exit).i32Const(1).op(Op.i32And).set(exit);
+    this.#leaveAt = undefined;
+    code.end();
+    this.#leaveAtPc = undefined;
+    for (const index of stored) {
+      const { type, hartOffset } = this.#guestRegister(index);
+      code.get(this.hart).get(this.register(index)).memory(storeOf(type), hartOffset);
+    }
+    code.get(this.hart).get(this.#pc).memory(Op.i64Store, HartBlock.pc);
+    code.get(exit);
+  }
+
+  #guestRegister(index: number): GuestRegister {
+    const register = this.#guestRegisters[index];
+    if (register === undefined) {
+      throw new RangeError(`the architecture has no register ${index}`);
+    }
+    return register;
+  }
+
+  #label(label: Label | undefined): Label {
+    if (label === undefined) {
+      throw new RangeError('a region is left from within its frame');
+    }
+    return label;
+  }
+}
+
+/** {@link RegionExit} in bit 0, offset of the pc above it. */
+function exitCode(exit: number, offset: number): number {
+  return (offset << 1) | exit;
+}
+
+function loadOf(type: ValueType): Opcode {
+  return type === I64 ? Op.i64Load : type === I32 ? Op.i32Load : type === F64 ? Op.f64Load : Op.f32Load;
+}
+
+function storeOf(type: ValueType): Opcode {
+  return type === I64 ? Op.i64Store : type === I32 ? Op.i32Store : type === F64 ? Op.f64Store : Op.f32Store;
+}
