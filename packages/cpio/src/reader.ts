@@ -133,8 +133,8 @@ function toEntry(archive: Uint8Array, offset: number, header: Header, data: Uint
       offset,
     );
   }
-  // slice(): TextDecoder does not take bytes of a SharedArrayBuffer.
-  const name = new TextDecoder().decode(nameBytes.slice());
+  // A copy: TextDecoder does not take bytes of a SharedArrayBuffer.
+  const name = new TextDecoder().decode(new Uint8Array(nameBytes));
   const type = TYPES.get(header.mode & 0o170000);
   // Trailers have a mode of zero.
   if (type === undefined && name !== TRAILER) {

@@ -48,8 +48,8 @@ export function readSnapshot(identity: SnapshotIdentity, snapshot: Uint8Array): 
   if (snapshot.length !== payload + size) {
     throw refuse('BAD_SNAPSHOT', `it has ${snapshot.length} bytes where its header says ${payload + size}.`);
   }
-  // slice(): TextDecoder does not take bytes of a SharedArrayBuffer.
-  const name = new TextDecoder().decode(snapshot.slice(HEADER, HEADER + nameBytes));
+  // A copy: TextDecoder does not take bytes of a SharedArrayBuffer.
+  const name = new TextDecoder().decode(new Uint8Array(snapshot.subarray(HEADER, HEADER + nameBytes)));
   if (name !== identity.name) throw refuse('WRONG_NAME', `the snapshot is of ${JSON.stringify(name)}.`);
   if (version !== identity.version) {
     throw refuse(
