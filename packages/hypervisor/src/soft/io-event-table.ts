@@ -123,7 +123,7 @@ export class IoEventTable {
     return {
       address: this.#addresses[(word + ADDRESS_WORD) / 2] ?? 0,
       length: this.#words[word + 1] ?? 0,
-      match: this.#words[word + 2] === 0 ? undefined : (this.#words[word + 3] ?? 0),
+      match: this.#words[word + 2] === 0 ? undefined : (this.#words[word + 3] ?? 0) >>> 0,
       descriptor: this.#words[word + 4] ?? -1,
     };
   }
