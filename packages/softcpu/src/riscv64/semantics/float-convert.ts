@@ -1,0 +1,215 @@
+import { F32, F64, I64, type Label, Op, type Opcode } from '@tsvmm/wasm-emitter';
+import { RoundingMode } from '../float/environment.ts';
+import { DOUBLE, SINGLE } from '../float/format.ts';
+import type { Operands, Semantics } from '../operands.ts';
+import {
+  callHelper,
+  callRounding,
+  type FormatName,
+  fastOrExact,
+  pushFloat,
+  requireBoxes,
+  requireHardwareRounding,
+  requireInexact,
+  toRegister,
+  toRegisterInRange,
+} from './float-access.ts';
+
+type IntegerName = 'w' | 'wu' | 'l' | 'lu';
+
+/** FCVT.D.W and FCVT.D.WU: exact. */
+function doubleFromWord(signed: boolean): Semantics {
+  return (operands) => {
+    operands.rs1();
+    operands.code
+      .op(Op.i32WrapI64)
+      .op(signed ? Op.f64ConvertI32S : Op.f64ConvertI32U)
+      .op(Op.i64ReinterpretF64);
+  };
+}
+
+/** Pushes rs1 as the 64-bit integer that the instruction means. */
+function pushInteger(operands: Operands, integer: IntegerName): void {
+  const { code } = operands;
+  operands.rs1();
+  if (integer === 'w') {
+    code.op(Op.i64Extend32S);
+  } else if (integer === 'wu') {
+    code.op(Op.i32WrapI64).op(Op.i64ExtendI32U);
+  }
+}
+
+/**
+ * FCVT from integers that may need rounding. Magnitudes up to 2^precision are exact; others are the hardware's if it
+ * rounds as wanted and inexact is accumulated: they neither overflow nor underflow.
+ */
+function fromInteger(format: FormatName, integer: IntegerName): Semantics {
+  const limit = 2n ** BigInt((format === 's' ? SINGLE : DOUBLE).fractionBits + 1);
+  const unsigned64 = integer === 'lu';
+  const convert = {
+    s: unsigned64 ? Op.f32ConvertI64U : Op.f32ConvertI64S,
+    d: unsigned64 ? Op.f64ConvertI64U : Op.f64ConvertI64S,
+  }[format];
+  return (operands) =>
+    fastOrExact(
+      operands,
+      (slow) => {
+        const { code } = operands;
+        const value = operands.scratch(I64, 0);
+        pushInteger(operands, integer);
+        code.tee(value);
+        if (!unsigned64) {
+          code.i64Const(limit).op(Op.i64Add);
+        }
+        code.i64Const(unsigned64 ? limit : 2n * limit).op(Op.i64GtU);
+        code.if();
+        requireHardwareRounding(operands, slow);
+        code.end();
+        code.get(value).op(convert);
+        toRegister(operands, format);
+      },
+      () =>
+        callRounding(operands, `fcvt_${format}_${unsigned64 ? 'lu' : 'l'}`, () =>
+          pushInteger(operands, integer),
+        ),
+    );
+}
+
+/** How the hardware rounds to an integral value in each mode; ties to maximum magnitude it does not know. */
+const ROUND_TO_INTEGRAL: Readonly<Record<number, Opcode>> = {
+  [RoundingMode.nearestEven]: Op.f64Nearest,
+  [RoundingMode.towardsZero]: Op.f64Trunc,
+  [RoundingMode.down]: Op.f64Floor,
+  [RoundingMode.up]: Op.f64Ceil,
+};
+
+/** Branches to `slow` unless `roundsAs` is the instruction's rounding mode and inexact is accumulated. */
+function requireRounding(operands: Operands, roundsAs: number, slow: Label): void {
+  const { code, knownRoundingMode } = operands;
+  if (knownRoundingMode === undefined) {
+    operands.roundingMode();
+    code.i32Const(roundsAs).op(Op.i32Ne).brIf(slow);
+  } else if (knownRoundingMode !== roundsAs) {
+    code.br(slow);
+    return;
+  }
+  requireInexact(operands, slow);
+}
+
+/**
+ * FCVT to integers. An integral value in range is converted exactly in every mode; another one is rounded by the hardware
+ * if inexact is accumulated and the mode is known, or, where it is known at run time only, what C programs use: towards zero.
+ */
+function toInteger(format: FormatName, integer: IntegerName): Semantics {
+  return (operands) =>
+    fastOrExact(
+      operands,
+      (slow) => {
+        const { code, knownRoundingMode } = operands;
+        if (format === 's') {
+          requireBoxes(operands, ['frs1'], slow);
+        }
+        const value = operands.scratch(F64, 0);
+        const integral = operands.scratch(F64, 1);
+        const result = operands.scratch(I64, 0);
+        const wanted = knownRoundingMode ?? RoundingMode.towardsZero;
+        const roundsAs = wanted in ROUND_TO_INTEGRAL ? wanted : RoundingMode.towardsZero;
+
+        pushFloat(operands, format, 'frs1');
+        if (format === 's') {
+          code.op(Op.f64PromoteF32);
+        }
+        code
+          .tee(value)
+          .op(ROUND_TO_INTEGRAL[roundsAs] ?? Op.f64Trunc)
+          .tee(integral);
+        code.get(value).op(Op.f64Ne);
+        code.if();
+        requireRounding(operands, roundsAs, slow);
+        // NaNs come here too.
+        code.get(value).get(value).op(Op.f64Ne).brIf(slow);
+        code.end();
+
+        if (integer === 'lu') {
+          code.get(integral).f64Const(0).op(Op.f64Lt).brIf(slow);
+        }
+        if (integer === 'l' || integer === 'lu') {
+          code
+            .get(integral)
+            .op(Op.f64Abs)
+            .f64Const(2 ** 63)
+            .op(Op.f64Ge)
+            .brIf(slow);
+        }
+        code.get(integral).op(Op.i64TruncSatF64S).set(result);
+        if (integer === 'w') {
+          code.get(result).op(Op.i64Extend32S).get(result).op(Op.i64Ne).brIf(slow);
+        } else if (integer === 'wu') {
+          code.get(result).i64Const(0xffff_ffff).op(Op.i64GtU).brIf(slow);
+        }
+        code.get(result);
+        if (integer === 'wu') {
+          code.op(Op.i64Extend32S);
+        }
+      },
+      () => callRounding(operands, `fcvt_${integer}_${format}`, () => operands.frs1()),
+    );
+}
+
+/**
+ * FCVT.S.D. What comes back unchanged was exact, infinities and subnormals included (an exact result never underflows);
+ * the rest is as for arithmetic.
+ */
+const singleFromDouble: Semantics = (operands) =>
+  fastOrExact(
+    operands,
+    (slow) => {
+      const { code } = operands;
+      const value = operands.scratch(F32, 0);
+      pushFloat(operands, 'd', 'frs1');
+      code.op(Op.f32DemoteF64).tee(value).op(Op.f64PromoteF32);
+      pushFloat(operands, 'd', 'frs1');
+      code.op(Op.f64Eq).if(I64);
+      code.get(value);
+      toRegister(operands, 's');
+      code.else();
+      requireHardwareRounding(operands, slow);
+      code.get(value);
+      toRegisterInRange(operands, 's', 'normal', slow);
+      code.end();
+    },
+    () => callRounding(operands, 'fcvt_s_d', () => operands.frs1()),
+  );
+
+/** FCVT.D.S: exact but for NaNs. */
+const doubleFromSingle: Semantics = (operands) =>
+  fastOrExact(
+    operands,
+    (slow) => {
+      const { code } = operands;
+      const value = operands.scratch(F32, 0);
+      requireBoxes(operands, ['frs1'], slow);
+      pushFloat(operands, 's', 'frs1');
+      code.tee(value).get(value).op(Op.f32Ne).brIf(slow);
+      code.get(value).op(Op.f64PromoteF32);
+      toRegister(operands, 'd');
+    },
+    () => callHelper(operands, 'fcvt_d_s', () => operands.frs1()),
+  );
+
+/** Every FCVT. */
+export function conversionSemantics(): Record<string, Semantics> {
+  const semantics: Record<string, Semantics> = {
+    fcvt_s_d: singleFromDouble,
+    fcvt_d_s: doubleFromSingle,
+  };
+  for (const integer of ['w', 'wu', 'l', 'lu'] as const) {
+    for (const format of ['s', 'd'] as const) {
+      semantics[`fcvt_${format}_${integer}`] = fromInteger(format, integer);
+      semantics[`fcvt_${integer}_${format}`] = toInteger(format, integer);
+    }
+  }
+  semantics.fcvt_d_w = doubleFromWord(true);
+  semantics.fcvt_d_wu = doubleFromWord(false);
+  return semantics;
+}
