@@ -1,4 +1,14 @@
+export {
+  attachBus,
+  attachPciRoot,
+  attachUart16550,
+  type BusDescriptor,
+  type BusEntry,
+  type DeviceDescriptor,
+  describeBus,
+} from './attach.ts';
 export { type AccessSize, Bus, type BusAccess, type BusDevice, createBusAccess, readAllOnes } from './bus.ts';
+export type { DeviceEnvironment, DeviceInterrupts, Signal } from './environment.ts';
 export { DeviceError, type DeviceErrorCode } from './errors.ts';
 export {
   createWiredOrState,
@@ -7,7 +17,36 @@ export {
   UNCONNECTED_LINE,
   WiredOrLine,
 } from './interrupt.ts';
+export { IoWorker, type IoWorkerOptions } from './io-worker/io-worker.ts';
+export type { IoEnvironment, IoEnvironmentModule } from './io-worker/protocol.ts';
 export { SharedMutex } from './lock.ts';
+export { formatPciAddress, type PciAddress, parsePciAddress, routingId } from './pci/address.ts';
+export {
+  CONFIGURATION_SPACE_LENGTH,
+  type PciBar,
+  PciCapabilityId,
+  PciCommand,
+  PciConfigurationSpace,
+  PciConfigurationSpaceBuilder,
+  type PciIdentity,
+  PciRegister,
+} from './pci/configuration-space.ts';
+export { describeMsix, MSIX_NO_VECTOR, Msix, type MsixDescriptor, type MsixPlacement } from './pci/msix.ts';
+export {
+  PCI_PORT_IO_LENGTH,
+  type PciFunction,
+  PciMemoryConfig,
+  PciMemoryWindow,
+  PciPortIo,
+  PciRoot,
+} from './pci/root.ts';
+export {
+  type ConfigurationOnlyDescriptor,
+  type InterruptRoute,
+  type PciRootDescriptor,
+  PciTopology,
+  type PciWindow,
+} from './pci/topology.ts';
 export { ByteRing } from './serial/byte-ring.ts';
 export { SerialInput } from './serial/serial-input.ts';
 export { SerialOutput, type SerialOutputOptions } from './serial/serial-output.ts';
@@ -18,3 +57,30 @@ export {
   Uart16550,
   type Uart16550Descriptor,
 } from './serial/uart16550.ts';
+export type { BackendContext, VirtioBackend } from './virtio/backend.ts';
+export { BackendHost, type BackendHostOptions, type BrokenDevice } from './virtio/backend-host.ts';
+export { BLOCK_ID_LENGTH, BlockBackend, type BlockOptions, blockModel } from './virtio/block/block.ts';
+export { type DiskBackend, RawDisk, type RawDiskOptions } from './virtio/block/disk.ts';
+export { ConsoleBackend, type ConsoleOptions, consoleModel } from './virtio/console/console.ts';
+export {
+  type FeatureSet,
+  hasFeature,
+  VirtioDeviceId,
+  VirtioFeature,
+  VirtioStatus,
+} from './virtio/constants.ts';
+export {
+  type BackendDescriptor,
+  type IntxDescriptor,
+  openBackend,
+  type VirtioPciDescriptor,
+  VirtioPciDevice,
+} from './virtio/device.ts';
+export { VirtqueueError, type VirtqueueErrorCode } from './virtio/queue/errors.ts';
+export type { QueueMemory } from './virtio/queue/memory.ts';
+export { Segments } from './virtio/queue/segments.ts';
+export { SplitQueue, type SplitQueueOptions } from './virtio/queue/split-queue.ts';
+export { RngBackend, rngModel } from './virtio/rng/rng.ts';
+export type { VirtioInterrupt } from './virtio/transport/interrupt.ts';
+export type { VirtioDeviceModel } from './virtio/transport/registers.ts';
+export type { Doorbell } from './virtio/transport/virtio-pci.ts';

@@ -1,0 +1,140 @@
+import { EventFd } from '@tsvmm/base';
+import { Bus, type BusDevice } from './bus.ts';
+import type { DeviceEnvironment } from './environment.ts';
+import { DeviceError } from './errors.ts';
+import { UNCONNECTED_LINE, WiredOrLine } from './interrupt.ts';
+import { routingId } from './pci/address.ts';
+import { PciConfigurationSpace } from './pci/configuration-space.ts';
+import {
+  ConfigurationOnlyFunction,
+  type PciFunction,
+  PciMemoryConfig,
+  PciMemoryWindow,
+  PciPortIo,
+  PciRoot,
+} from './pci/root.ts';
+import type { PciRootDescriptor } from './pci/topology.ts';
+import { Uart16550, type Uart16550Descriptor } from './serial/uart16550.ts';
+import type { IntxDescriptor, VirtioPciDescriptor } from './virtio/device.ts';
+import { VirtioPciFunction } from './virtio/transport/virtio-pci.ts';
+
+/** A device on a bus, as plain data that can be posted to a worker. */
+export type DeviceDescriptor =
+  | Uart16550Descriptor
+  /** Configuration space: in memory as ECAM or CAM, or at ports 0xCF8 to 0xCFF. */
+  | {
+      readonly kind: 'pci-config';
+      readonly mechanism: 'ecam' | 'cam' | 'port-io';
+      readonly root: PciRootDescriptor;
+    }
+  /** A window in which the functions' BARs can be mapped. */
+  | { readonly kind: 'pci-window'; readonly root: PciRootDescriptor }
+  /** A device of another package: `DeviceEnvironment.attachCustom` makes it. */
+  | { readonly kind: 'custom'; readonly type: string; readonly data: unknown };
+
+/** A device and the addresses it claims. */
+export interface BusEntry {
+  readonly start: number;
+  /** Bytes. */
+  readonly length: number;
+  readonly device: DeviceDescriptor;
+}
+
+/** A whole bus as plain data. */
+export interface BusDescriptor {
+  readonly entries: readonly BusEntry[];
+}
+
+const PLACEHOLDER: BusDevice = { read() {}, write() {} };
+
+/**
+ * Checks what is on a bus and makes it plain data.
+ * @throws DeviceError RANGE_OVERLAP, BAD_RANGE
+ */
+export function describeBus(entries: readonly BusEntry[]): BusDescriptor {
+  const bus = new Bus();
+  for (const { start, length } of entries) bus.insert(start, length, PLACEHOLDER);
+  return { entries: [...entries] };
+}
+
+/**
+ * Makes the register halves of all devices on a bus, on the thread that calls it. Any number of threads can do so from
+ * the same descriptor: the registers themselves are shared.
+ * @throws DeviceError UNKNOWN_KIND
+ */
+export function attachBus(descriptor: BusDescriptor, environment: DeviceEnvironment): Bus {
+  const bus = new Bus();
+  // All entries of one root complex share its view, and with that its table of BARs.
+  const roots = new Map<SharedArrayBuffer, PciRoot>();
+  const rootOf = (root: PciRootDescriptor): PciRoot => {
+    const known = roots.get(root.state) ?? attachPciRoot(root, environment);
+    roots.set(root.state, known);
+    return known;
+  };
+  for (const { start, length, device } of descriptor.entries) {
+    bus.insert(start, length, attachDevice(device, start, environment, rootOf));
+  }
+  return bus;
+}
+
+function attachDevice(
+  descriptor: DeviceDescriptor,
+  start: number,
+  environment: DeviceEnvironment,
+  rootOf: (root: PciRootDescriptor) => PciRoot,
+): BusDevice {
+  switch (descriptor.kind) {
+    case 'uart16550':
+      return attachUart16550(descriptor, environment);
+    case 'pci-config': {
+      const root = rootOf(descriptor.root);
+      if (descriptor.mechanism === 'port-io') return new PciPortIo(root, environment.reset);
+      return new PciMemoryConfig(root, descriptor.mechanism);
+    }
+    case 'pci-window':
+      return new PciMemoryWindow(rootOf(descriptor.root), start);
+    case 'custom': {
+      const device = environment.attachCustom?.(descriptor.type, descriptor.data);
+      if (device) return device;
+      throw new DeviceError(
+        'UNKNOWN_KIND',
+        `Nothing here can attach a device of type '${descriptor.type}': teach it to the environment's attachCustom.`,
+      );
+    }
+  }
+}
+
+/** Makes the register half of a UART. */
+export function attachUart16550(descriptor: Uart16550Descriptor, environment: DeviceEnvironment): Uart16550 {
+  const { interrupt } = descriptor;
+  const line = interrupt === undefined ? UNCONNECTED_LINE : environment.interrupts.line(interrupt);
+  return new Uart16550(descriptor, line);
+}
+
+/** Makes a root complex with the register halves of all its functions. */
+export function attachPciRoot(descriptor: PciRootDescriptor, environment: DeviceEnvironment): PciRoot {
+  const functions = new Map<number, PciFunction>();
+  for (const fn of descriptor.functions) {
+    functions.set(
+      routingId(fn.address),
+      fn.kind === 'virtio-pci'
+        ? attachVirtioPci(fn, environment)
+        : new ConfigurationOnlyFunction(new PciConfigurationSpace(fn.space)),
+    );
+  }
+  return new PciRoot(descriptor.state, functions);
+}
+
+/** The end of an INTx wire that one function drives. */
+export function attachIntx(intx: IntxDescriptor | undefined, environment: DeviceEnvironment) {
+  return intx ? new WiredOrLine(intx.wire, environment.interrupts.line(intx.source)) : UNCONNECTED_LINE;
+}
+
+function attachVirtioPci(descriptor: VirtioPciDescriptor, environment: DeviceEnvironment): VirtioPciFunction {
+  return new VirtioPciFunction(descriptor.parts, {
+    msi: environment.interrupts.msi,
+    line: attachIntx(descriptor.intx, environment),
+    kicks: descriptor.kicks.map((fd) => EventFd.fromDescriptor(fd)),
+    control: EventFd.fromDescriptor(descriptor.control),
+  });
+}

@@ -1,0 +1,22 @@
+import type { BusDevice } from './bus.ts';
+import type { InterruptLine, MsiSender } from './interrupt.ts';
+
+/** Something that can be woken, like an eventfd. */
+export interface Signal {
+  signal(): void;
+}
+
+/** The machine's interrupt controllers, as the thread at hand reaches them. */
+export interface DeviceInterrupts {
+  readonly msi: MsiSender;
+  line(source: number): InterruptLine;
+}
+
+/** What the register halves of devices need of the thread they are attached on. */
+export interface DeviceEnvironment {
+  readonly interrupts: DeviceInterrupts;
+  /** Called on the accessing vCPU's thread when the guest asks the chipset for a reset. */
+  readonly reset?: () => void;
+  /** Attaches devices that this package does not know; undefined for a type it does not know either. */
+  readonly attachCustom?: (type: string, data: unknown) => BusDevice | undefined;
+}

@@ -1,0 +1,92 @@
+import { once } from 'node:events';
+import { type Transferable, Worker } from 'node:worker_threads';
+import { DeviceError } from '../errors.ts';
+import type { BrokenDevice } from '../virtio/backend-host.ts';
+import type { VirtioPciDescriptor } from '../virtio/device.ts';
+import { abandonDevice } from '../virtio/transport/registers.ts';
+import type { IoWorkerData, IoWorkerEvent, IoWorkerRequest } from './protocol.ts';
+
+/** What an {@link IoWorker} serves. */
+export interface IoWorkerOptions {
+  readonly devices: readonly VirtioPciDescriptor[];
+  /**
+   * How the worker reaches guest memory and interrupts: the URL of a module that exports `attachIoEnvironment`, and
+   * what to call it with (plain data).
+   */
+  readonly environment: {
+    readonly module: string | URL;
+    readonly data: unknown;
+    /** Objects in `data` that are transferred instead of copied. */
+    readonly transfer?: readonly Transferable[];
+  };
+  /** A device stopped: its driver broke the protocol, or its back end failed. The other devices go on. */
+  readonly onBroken?: (broken: BrokenDevice) => void;
+  /** The worker itself died, and all of its devices with it. */
+  readonly onFailure?: (error: DeviceError) => void;
+}
+
+/** A thread that serves virtio devices' queues. */
+export class IoWorker implements AsyncDisposable {
+  readonly #worker: Worker;
+  readonly #exited: Promise<unknown>;
+  #failure: DeviceError | undefined;
+  #stopping = false;
+
+  private constructor(worker: Worker, { devices, onFailure }: IoWorkerOptions) {
+    this.#worker = worker;
+    this.#exited = new Promise((resolve) => worker.once('exit', resolve));
+    worker.once('error', (cause) => {
+      this.#failure = new DeviceError(
+        'BACKEND_FAILED',
+        'The I/O thread ended with an error; its devices are dead.',
+        {
+          cause,
+        },
+      );
+      for (const device of devices) abandonDevice(device.parts.state);
+      if (!this.#stopping) onFailure?.(this.#failure);
+    });
+  }
+
+  /**
+   * Starts the thread and opens all back ends.
+   * @throws DeviceError BACKEND_FAILED when one of them cannot be opened; the message and cause say which
+   */
+  static async start(options: IoWorkerOptions): Promise<IoWorker> {
+    const { devices, environment, onBroken } = options;
+    const workerData: IoWorkerData = {
+      devices,
+      environment: { module: String(environment.module), data: environment.data },
+    };
+    const worker = new Worker(new URL(`./worker${import.meta.url.slice(-3)}`, import.meta.url), {
+      workerData,
+      ...(environment.transfer && { transferList: [...environment.transfer] }),
+      name: 'tsvmm-io',
+    });
+    worker.on('message', (event: IoWorkerEvent) => {
+      if (event.kind === 'broken') onBroken?.(event.broken);
+    });
+    try {
+      // The first message says that it is ready; an error before that rejects.
+      await once(worker, 'message');
+    } catch (cause) {
+      const what = cause instanceof Error ? cause.message : String(cause);
+      throw new DeviceError('BACKEND_FAILED', `The I/O thread could not start: ${what}`, { cause });
+    }
+    return new IoWorker(worker, options);
+  }
+
+  /**
+   * Serves what the guest has asked for so far, brings disks to stable storage and ends the thread. The vCPUs must
+   * have stopped.
+   * @throws DeviceError BACKEND_FAILED when data could not be brought to safety
+   */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    const stop: IoWorkerRequest = { kind: 'stop' };
+    this.#worker.postMessage(stop);
+    await this.#exited;
+    if (this.#failure) throw this.#failure;
+  }
+}

@@ -1,0 +1,31 @@
+import type { DeviceInterrupts } from '../environment.ts';
+import type { BrokenDevice } from '../virtio/backend-host.ts';
+import type { VirtioPciDescriptor } from '../virtio/device.ts';
+import type { QueueMemory } from '../virtio/queue/memory.ts';
+
+/** What a worker's back ends work with. */
+export interface IoEnvironment {
+  readonly memory: QueueMemory;
+  readonly interrupts: DeviceInterrupts;
+}
+
+/** What the module that `IoWorkerOptions.environment` names exports. */
+export interface IoEnvironmentModule {
+  /** Makes the environment on the worker's thread, from the data that the main thread sent. */
+  attachIoEnvironment(data: unknown): IoEnvironment | Promise<IoEnvironment>;
+}
+
+/** Data with which the worker starts. */
+export interface IoWorkerData {
+  readonly devices: readonly VirtioPciDescriptor[];
+  readonly environment: { readonly module: string; readonly data: unknown };
+}
+
+/** What the main thread tells the worker. */
+export type IoWorkerRequest = { readonly kind: 'stop' };
+
+/** What the worker tells the main thread. */
+export type IoWorkerEvent =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'broken'; readonly broken: BrokenDevice }
+  | { readonly kind: 'stopped' };

@@ -1,0 +1,160 @@
+import { SharedMutex } from '../lock.ts';
+import type { VirtioBackend } from './backend.ts';
+import { hasFeature, VirtioFeature, VirtioStatus } from './constants.ts';
+import { VirtqueueError } from './queue/errors.ts';
+import type { QueueMemory } from './queue/memory.ts';
+import { SplitQueue } from './queue/split-queue.ts';
+import type { VirtioPciInterrupt } from './transport/interrupt.ts';
+import { resetRegisters } from './transport/registers.ts';
+import {
+  attachQueueState,
+  Phase,
+  type VirtioState,
+  type VirtqueueState,
+  virtioLayout,
+} from './transport/state.ts';
+
+/** Requests after which the driver is told of those that are done, when more keep coming. */
+const INTERRUPT_BATCH = 16;
+
+/** Why a device stopped. */
+export interface BrokenDevice {
+  /** The device's name. */
+  readonly device: string;
+  /** `driver`: the guest broke the protocol; `backend`: the host could not serve it. */
+  readonly cause: 'driver' | 'backend';
+  readonly error: Error;
+}
+
+/** What a {@link BackendHost} is made of. */
+export interface BackendHostOptions {
+  /** For messages, e.g. `virtio-blk vda`. */
+  readonly name: string;
+  readonly state: SharedArrayBuffer;
+  readonly interrupt: VirtioPciInterrupt;
+  readonly memory: QueueMemory;
+  readonly backend: VirtioBackend;
+  readonly onBroken: (broken: BrokenDevice) => void;
+}
+
+/**
+ * Runs a virtio device's back end: takes over the queues when the driver is ready, hands out their requests, lets go
+ * at a reset, and stops the device when its driver breaks the rules. All on one thread, which calls {@link control}
+ * and {@link kick} when the events of the same names are signalled.
+ */
+export class BackendHost {
+  readonly #options: BackendHostOptions;
+  readonly #state: VirtioState;
+  readonly #queueStates: readonly VirtqueueState[];
+  readonly #mutex: SharedMutex;
+  /** Empty while the device is not active; undefined for queues the driver does not use. */
+  #queues: (SplitQueue | undefined)[] = [];
+
+  constructor(options: BackendHostOptions) {
+    this.#options = options;
+    this.#state = virtioLayout.attach(options.state);
+    this.#queueStates = Array.from({ length: this.#state.queueCount }, (_, index) =>
+      attachQueueState(options.state, index),
+    );
+    this.#mutex = new SharedMutex(this.#state.lock);
+  }
+
+  /** Follows the driver: DRIVER_OK and resets. */
+  control(): void {
+    const phase = this.#state.phase.load();
+    if (phase === Phase.resetting) this.#reset();
+    else if (phase === Phase.activating) this.#activate();
+  }
+
+  /** Serves what the driver has put into queue `index`. */
+  kick(index: number): void {
+    const queue = this.#queues[index];
+    if (!queue) return;
+    try {
+      this.#serve(queue);
+    } catch (error) {
+      this.#break(error);
+    }
+  }
+
+  /** Serves what is in the queues already, then closes the back end, which brings its data to safety. */
+  async close(): Promise<void> {
+    for (let index = 0; index < this.#queues.length; index++) this.kick(index);
+    this.#queues = [];
+    await this.#options.backend[Symbol.asyncDispose]();
+  }
+
+  #serve(queue: SplitQueue): void {
+    const { backend } = this.#options;
+    do {
+      queue.disableNotifications();
+      for (let done = 1; queue.pop(); done++) {
+        if (!backend.handle(queue)) {
+          queue.undoPop();
+          this.#interrupt(queue);
+          return;
+        }
+        if (done % INTERRUPT_BATCH === 0) this.#interrupt(queue);
+      }
+      this.#interrupt(queue);
+    } while (queue.enableNotifications());
+  }
+
+  #interrupt(queue: SplitQueue): void {
+    if (queue.needsInterrupt()) this.#options.interrupt.queue(queue.index);
+  }
+
+  #activate(): void {
+    const { backend, memory } = this.#options;
+    const [low = 0, high = 0] = this.#state.driverFeatures;
+    const features = { low, high };
+    const options = {
+      eventIdx: hasFeature(features, VirtioFeature.eventIdx),
+      indirect: hasFeature(features, VirtioFeature.indirectDesc),
+    };
+    // A reset that comes meanwhile has set the phase already, and its event follows.
+    if (this.#state.phase.compareExchange(Phase.activating, Phase.active) !== Phase.activating) return;
+    try {
+      this.#queues = this.#queueStates.map((state, index) =>
+        state.enable === 0 ? undefined : new SplitQueue(index, state, memory, options),
+      );
+      backend.activate({ features, wake: (index) => this.kick(index) });
+    } catch (error) {
+      this.#break(error);
+      return;
+    }
+    // Whatever was signalled before this moment found no queues.
+    for (let index = 0; index < this.#queues.length; index++) this.kick(index);
+  }
+
+  #reset(): void {
+    this.#queues = [];
+    this.#options.backend.reset();
+    this.#mutex.lock();
+    try {
+      resetRegisters(this.#state, this.#queueStates);
+      this.#options.interrupt.acknowledge();
+      this.#state.phase.store(Phase.idle);
+    } finally {
+      this.#mutex.unlock();
+    }
+    // For drivers that went on without waiting.
+    this.#state.phase.notify();
+  }
+
+  /** DEVICE_NEEDS_RESET (virtio 1.3, section 2.1.2): nothing more is served until the driver resets the device. */
+  #break(cause: unknown): void {
+    const { name, interrupt, onBroken } = this.#options;
+    this.#queues = [];
+    this.#mutex.lock();
+    try {
+      this.#state.status |= VirtioStatus.needsReset;
+      this.#state.configGeneration++;
+    } finally {
+      this.#mutex.unlock();
+    }
+    interrupt.config();
+    const error = cause instanceof Error ? cause : new Error(String(cause));
+    onBroken({ device: name, cause: error instanceof VirtqueueError ? 'driver' : 'backend', error });
+  }
+}

@@ -1,0 +1,154 @@
+import { EventFd } from '@tsvmm/base';
+import type { PciAddress } from '../pci/address.ts';
+import { PciConfigurationSpace } from '../pci/configuration-space.ts';
+import { ByteRing } from '../serial/byte-ring.ts';
+import type { VirtioBackend } from './backend.ts';
+import { BlockBackend, type BlockOptions, blockModel } from './block/block.ts';
+import { RawDisk, type RawDiskOptions } from './block/disk.ts';
+import { ConsoleBackend, type ConsoleOptions, consoleModel } from './console/console.ts';
+import { RngBackend, rngModel } from './rng/rng.ts';
+import type { VirtioDeviceModel } from './transport/registers.ts';
+import {
+  createVirtioPciParts,
+  type Doorbell,
+  doorbells,
+  type PciClass,
+  type VirtioPciParts,
+} from './transport/virtio-pci.ts';
+
+/** What the thread or process that serves a device needs to open its back end. */
+export type BackendDescriptor =
+  | { readonly kind: 'block'; readonly disk: RawDiskOptions; readonly options: Omit<BlockOptions, 'size'> }
+  | {
+      readonly kind: 'console';
+      readonly output: SharedArrayBuffer;
+      readonly input: SharedArrayBuffer | undefined;
+    }
+  | { readonly kind: 'rng' };
+
+/** INTx of a function: the input of the interrupt controller, and the state of the wire it shares with others. */
+export interface IntxDescriptor {
+  readonly source: number;
+  readonly wire: SharedArrayBuffer;
+}
+
+/** A virtio-pci function as plain data: both of its halves are attached from it. */
+export interface VirtioPciDescriptor {
+  readonly kind: 'virtio-pci';
+  /** For messages, e.g. `virtio-blk /images/root.img`. */
+  readonly name: string;
+  readonly address: PciAddress;
+  readonly intx: IntxDescriptor | undefined;
+  readonly parts: VirtioPciParts;
+  /** File descriptors of the eventfds that a notification of each queue signals. */
+  readonly kicks: readonly number[];
+  /** File descriptor of the eventfd that wakes the back end for the device's life cycle. */
+  readonly control: number;
+  readonly backend: BackendDescriptor;
+}
+
+const BLOCK_CLASS: PciClass = { baseClass: 0x01, subclass: 0x80 };
+const CONSOLE_CLASS: PciClass = { baseClass: 0x07, subclass: 0x80 };
+const RNG_CLASS: PciClass = { baseClass: 0x08, subclass: 0x80 };
+
+/**
+ * A virtio device on PCI, as the thread that builds the machine holds it: it owns the eventfds, so it has to outlive
+ * everything that is attached from its descriptor.
+ */
+export class VirtioPciDevice implements Disposable {
+  readonly name: string;
+  readonly space: PciConfigurationSpace;
+  readonly #parts: VirtioPciParts;
+  readonly #backend: BackendDescriptor;
+  readonly #kicks: readonly EventFd[];
+  readonly #control = EventFd.create();
+
+  private constructor(
+    name: string,
+    model: VirtioDeviceModel,
+    pciClass: PciClass,
+    backend: BackendDescriptor,
+  ) {
+    this.name = name;
+    this.#parts = createVirtioPciParts(model, pciClass);
+    this.space = new PciConfigurationSpace(this.#parts.space);
+    this.#backend = backend;
+    this.#kicks = model.queueSizes.map(() => EventFd.create());
+  }
+
+  /**
+   * A disk from a raw file or block device. The image is opened here only to learn its size; whoever attaches the
+   * back end opens and locks it.
+   * @throws DeviceError BACKEND_FAILED, BAD_OPTION
+   */
+  static block(disk: RawDiskOptions, options: Omit<BlockOptions, 'size' | 'readOnly'> = {}): VirtioPciDevice {
+    using image = RawDisk.open({ ...disk, lock: false });
+    const shown = { ...options, readOnly: disk.readOnly ?? false };
+    const model = blockModel({ ...shown, size: image.size });
+    return new VirtioPciDevice(`virtio-blk ${disk.path}`, model, BLOCK_CLASS, {
+      kind: 'block',
+      disk: { ...disk },
+      options: shown,
+    });
+  }
+
+  /** A console with one port. */
+  static console(output: ByteRing, input?: ByteRing, options: ConsoleOptions = {}): VirtioPciDevice {
+    return new VirtioPciDevice('virtio-console', consoleModel(options), CONSOLE_CLASS, {
+      kind: 'console',
+      output: output.state,
+      input: input?.state,
+    });
+  }
+
+  /** A source of random numbers. */
+  static rng(): VirtioPciDevice {
+    return new VirtioPciDevice('virtio-rng', rngModel(), RNG_CLASS, { kind: 'rng' });
+  }
+
+  /** Plain data to attach the device's halves from. */
+  descriptor(address: PciAddress, intx?: IntxDescriptor): VirtioPciDescriptor {
+    return {
+      kind: 'virtio-pci',
+      name: this.name,
+      address,
+      intx,
+      parts: this.#parts,
+      kicks: this.#kickDescriptors,
+      control: this.#control.descriptor.number,
+      backend: this.#backend,
+    };
+  }
+
+  /** Where the guest notifies the queues now: for a hypervisor's ioeventfds. Empty while the BAR is not mapped. */
+  doorbells(): Doorbell[] {
+    return doorbells(this.#parts.space, this.#kickDescriptors);
+  }
+
+  get #kickDescriptors(): number[] {
+    return this.#kicks.map((kick) => kick.descriptor.number);
+  }
+
+  [Symbol.dispose](): void {
+    for (const kick of this.#kicks) kick[Symbol.dispose]();
+    this.#control[Symbol.dispose]();
+  }
+}
+
+/**
+ * Opens a device's back end on the thread that will serve it.
+ * @throws DeviceError BACKEND_FAILED
+ */
+export function openBackend(descriptor: BackendDescriptor): VirtioBackend {
+  switch (descriptor.kind) {
+    case 'block':
+      return new BlockBackend(RawDisk.open(descriptor.disk), descriptor.options);
+    case 'console':
+      return new ConsoleBackend(
+        new ByteRing(descriptor.output),
+        descriptor.input && new ByteRing(descriptor.input),
+      );
+    case 'rng':
+      return new RngBackend();
+  }
+}

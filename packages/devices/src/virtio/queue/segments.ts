@@ -1,0 +1,93 @@
+import type { QueueMemory } from './memory.ts';
+
+/**
+ * A request's buffers in one direction, in order: pairs of position and length in {@link QueueMemory}'s bytes, as
+ * `preadv` and `pwritev` take them. Made once a queue and filled anew for every request.
+ */
+export class Segments {
+  /** Pairs of position and length. */
+  readonly pairs: Float64Array;
+  /** How many pairs are meant. */
+  count = 0;
+  /** Sum of the lengths. */
+  byteLength = 0;
+  /** What the positions count in: guest memory. */
+  readonly memory: Uint8Array;
+
+  constructor(memory: QueueMemory, capacity: number) {
+    this.pairs = new Float64Array(2 * capacity);
+    this.memory = memory.bytes;
+  }
+
+  clear(): void {
+    this.count = 0;
+    this.byteLength = 0;
+  }
+
+  push(position: number, length: number): void {
+    this.pairs[2 * this.count] = position;
+    this.pairs[2 * this.count + 1] = length;
+    this.count++;
+    this.byteLength += length;
+  }
+
+  /** Moves the first `bytes.length` bytes out of the segments into `bytes`; false when there are not as many. */
+  takeFirst(bytes: Uint8Array): boolean {
+    if (this.byteLength < bytes.length) return false;
+    let done = 0;
+    let index = 0;
+    while (done < bytes.length) {
+      const position = this.#position(index);
+      const length = Math.min(this.#length(index), bytes.length - done);
+      for (let i = 0; i < length; i++) bytes[done + i] = this.memory[position + i] ?? 0;
+      done += length;
+      if (length < this.#length(index)) {
+        this.pairs[2 * index] = position + length;
+        this.pairs[2 * index + 1] = this.#length(index) - length;
+      } else {
+        index++;
+      }
+    }
+    this.pairs.copyWithin(0, 2 * index, 2 * this.count);
+    this.count -= index;
+    this.byteLength -= bytes.length;
+    return true;
+  }
+
+  /** Cuts off the last byte. @returns its position, -1 when there is none */
+  takeLastByte(): number {
+    if (this.count === 0) return -1;
+    const last = this.count - 1;
+    const length = this.#length(last) - 1;
+    const position = this.#position(last) + length;
+    this.pairs[2 * last + 1] = length;
+    if (length === 0) this.count = last;
+    this.byteLength--;
+    return position;
+  }
+
+  /** The bytes of segment `index`, in place. */
+  bytes(index: number): Uint8Array {
+    const position = this.#position(index);
+    return this.memory.subarray(position, position + this.#length(index));
+  }
+
+  /** Copies as many of `source`'s bytes as fit into the segments. @returns how many those were */
+  scatter(source: Uint8Array): number {
+    let done = 0;
+    for (let index = 0; index < this.count && done < source.length; index++) {
+      const length = Math.min(this.#length(index), source.length - done);
+      this.memory.set(source.subarray(done, done + length), this.#position(index));
+      done += length;
+    }
+    return done;
+  }
+
+  #position(index: number): number {
+    return this.pairs[2 * index] ?? 0;
+  }
+
+  #length(index: number): number {
+    return this.pairs[2 * index + 1] ?? 0;
+  }
+}

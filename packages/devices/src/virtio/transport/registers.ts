@@ -1,0 +1,331 @@
+import type { BusAccess } from '../../bus.ts';
+import { SharedMutex } from '../../lock.ts';
+import { MSIX_NO_VECTOR } from '../../pci/msix.ts';
+import { featureSet, VirtioFeature, VirtioStatus } from '../constants.ts';
+import {
+  attachQueueState,
+  createVirtioState,
+  DEVICE_CONFIG_LENGTH,
+  MAX_QUEUE_SIZE,
+  Phase,
+  type VirtioState,
+  type VirtqueueState,
+  virtioLayout,
+} from './state.ts';
+
+/** Bytes of the common configuration structure up to and with queue_device. */
+export const COMMON_CONFIG_LENGTH = 0x38;
+
+/** Field offsets of struct virtio_pci_common_cfg (virtio 1.3, section 4.1.4.3). */
+const Field = {
+  deviceFeatureSelect: 0x00,
+  deviceFeature: 0x04,
+  driverFeatureSelect: 0x08,
+  driverFeature: 0x0c,
+  configMsixVector: 0x10,
+  deviceStatus: 0x14,
+  queueSelect: 0x16,
+  queueSize: 0x18,
+  queueMsixVector: 0x1a,
+  queueEnable: 0x1c,
+  queueDesc: 0x20,
+  queueDriver: 0x28,
+  queueDevice: 0x30,
+} as const;
+
+/** Width of each field that can be written, in bytes. */
+const WIDTHS: Readonly<Record<number, number>> = {
+  [Field.deviceFeatureSelect]: 4,
+  [Field.driverFeatureSelect]: 4,
+  [Field.driverFeature]: 4,
+  [Field.configMsixVector]: 2,
+  [Field.deviceStatus]: 1,
+  [Field.queueSelect]: 2,
+  [Field.queueSize]: 2,
+  [Field.queueMsixVector]: 2,
+  [Field.queueEnable]: 2,
+};
+
+/** Reads in the place of a queue that does not exist. */
+const NO_QUEUE: Readonly<Pick<VirtqueueState, 'maxSize' | 'size' | 'vector' | 'enable'>> = {
+  maxSize: 0,
+  size: 0,
+  vector: MSIX_NO_VECTOR,
+  enable: 0,
+};
+
+/** What a device brings to its transport. */
+export interface VirtioDeviceModel {
+  /** Device id (virtio 1.3, section 5). */
+  readonly deviceId: number;
+  /** Feature bit numbers beyond VERSION_1, EVENT_IDX and INDIRECT_DESC, which every device here offers. */
+  readonly features: readonly number[];
+  /** The greatest size of each queue, powers of two. */
+  readonly queueSizes: readonly number[];
+  /** Device-specific configuration, at most 256 bytes. */
+  readonly config: Uint8Array;
+}
+
+/** Makes the shared state of a device that nobody has driven yet. */
+export function createDeviceState(model: VirtioDeviceModel): SharedArrayBuffer {
+  for (const size of model.queueSizes) {
+    if (!Number.isInteger(Math.log2(size)) || size > MAX_QUEUE_SIZE) {
+      throw new RangeError(`A queue's size is a power of two up to ${MAX_QUEUE_SIZE}, not ${size}.`);
+    }
+  }
+  const buffer = createVirtioState(model.queueSizes);
+  const state = virtioLayout.attach(buffer);
+  const { low, high } = featureSet([
+    ...model.features,
+    VirtioFeature.indirectDesc,
+    VirtioFeature.eventIdx,
+    VirtioFeature.version1,
+  ]);
+  state.deviceFeatures.set([low, high]);
+  state.config.set(model.config);
+  const queues = model.queueSizes.map((_, index) => attachQueueState(buffer, index));
+  resetRegisters(state, queues);
+  return buffer;
+}
+
+/** Puts the registers into the state after a reset (section 4.1.4.3.1); phase, features and configuration stay. */
+export function resetRegisters(state: VirtioState, queues: readonly VirtqueueState[]): void {
+  state.queueSelect = 0;
+  state.status = 0;
+  state.deviceFeatureSelect = 0;
+  state.driverFeatureSelect = 0;
+  state.driverFeatures.fill(0);
+  state.configVector = MSIX_NO_VECTOR;
+  for (const queue of queues) {
+    queue.size = queue.maxSize;
+    queue.vector = MSIX_NO_VECTOR;
+    queue.enable = 0;
+    for (const address of [queue.descriptors, queue.driver, queue.device]) address.lo = address.hi = 0;
+    queue.nextAvailable = 0;
+    queue.nextUsed = 0;
+    queue.signalledUsed = 0;
+  }
+}
+
+/**
+ * Marks a device whose back end has died, so that no vCPU waits for it any more: its status says NEEDS_RESET, but no
+ * reset will revive it.
+ */
+export function abandonDevice(buffer: SharedArrayBuffer): void {
+  const state = virtioLayout.attach(buffer);
+  state.status |= VirtioStatus.needsReset;
+  state.phase.store(Phase.idle);
+  state.phase.notify();
+}
+
+/** What the registers need from the transport that shows them. */
+export interface TransportHooks {
+  /** MSI-X vectors there are. */
+  readonly vectors: number;
+  /** The back end has to look at the phase. */
+  signalControl(): void;
+  /** The registers were reset: interrupts that were pending are not any more. Called with the lock held. */
+  resetInterrupts(): void;
+}
+
+/**
+ * The common and device-specific configuration of a virtio device, on the thread of a vCPU that accesses it: feature
+ * negotiation, queue set-up and the status register with its rules (section 3.1).
+ */
+export class VirtioRegisters {
+  readonly state: VirtioState;
+  readonly mutex: SharedMutex;
+  readonly #queues: readonly VirtqueueState[];
+  readonly #hooks: TransportHooks;
+  readonly #config: DataView;
+
+  constructor(buffer: SharedArrayBuffer, hooks: TransportHooks) {
+    this.state = virtioLayout.attach(buffer);
+    this.mutex = new SharedMutex(this.state.lock);
+    this.#queues = Array.from({ length: this.state.queueCount }, (_, index) =>
+      attachQueueState(buffer, index),
+    );
+    this.#hooks = hooks;
+    const { config } = this.state;
+    this.#config = new DataView(config.buffer, config.byteOffset, config.byteLength);
+  }
+
+  /** Reads at `offset` of the common configuration, in any width that does not cross 8 aligned bytes. */
+  readCommon(offset: number, access: BusAccess): void {
+    this.mutex.lock();
+    try {
+      const shift = (offset & 3) * 8;
+      access.low = this.#readWord(offset & ~3) >>> shift;
+      access.high = access.size === 8 ? this.#readWord((offset & ~3) + 4) : 0;
+    } finally {
+      this.mutex.unlock();
+    }
+  }
+
+  /** Writes one field of the common configuration; a write that is not a field's width does nothing. */
+  writeCommon(offset: number, access: BusAccess): void {
+    const isReset = offset === Field.deviceStatus && access.size === 1 && access.low === 0;
+    // A driver that does not wait for its reset to end, as it should (section 2.4.2), is made to.
+    if (!isReset) this.#waitForReset();
+    this.mutex.lock();
+    try {
+      if (offset >= Field.queueDesc && offset < COMMON_CONFIG_LENGTH) this.#writeAddress(offset, access);
+      else if (WIDTHS[offset] === access.size) this.#writeField(offset, access.low);
+    } finally {
+      this.mutex.unlock();
+    }
+  }
+
+  /** Reads the device-specific configuration; zero beyond its end. */
+  readConfig(offset: number, access: BusAccess): void {
+    access.low = access.high = 0;
+    if (offset + access.size > DEVICE_CONFIG_LENGTH) return;
+    this.mutex.lock();
+    try {
+      if (access.size === 1) access.low = this.#config.getUint8(offset);
+      else if (access.size === 2) access.low = this.#config.getUint16(offset, true);
+      else access.low = this.#config.getUint32(offset, true);
+      if (access.size === 8) access.high = this.#config.getUint32(offset + 4, true);
+    } finally {
+      this.mutex.unlock();
+    }
+  }
+
+  #readWord(offset: number): number {
+    const { state } = this;
+    const queue = this.#queues[state.queueSelect];
+    const { size, vector, enable } = queue ?? NO_QUEUE;
+    switch (offset) {
+      case Field.deviceFeatureSelect:
+        return state.deviceFeatureSelect;
+      case Field.deviceFeature:
+        return state.deviceFeatures[state.deviceFeatureSelect] ?? 0;
+      case Field.driverFeatureSelect:
+        return state.driverFeatureSelect;
+      case Field.driverFeature:
+        return state.driverFeatures[state.driverFeatureSelect] ?? 0;
+      case Field.configMsixVector:
+        return state.configVector | (state.queueCount << 16);
+      case Field.deviceStatus:
+        return state.status | (state.configGeneration << 8) | (state.queueSelect << 16);
+      case Field.queueSize:
+        return size | (vector << 16);
+      case Field.queueEnable:
+        // queue_notify_off: every queue has a doorbell of its own.
+        return enable | ((queue ? state.queueSelect : 0) << 16);
+      case Field.queueDesc:
+        return queue?.descriptors.lo ?? 0;
+      case Field.queueDesc + 4:
+        return queue?.descriptors.hi ?? 0;
+      case Field.queueDriver:
+        return queue?.driver.lo ?? 0;
+      case Field.queueDriver + 4:
+        return queue?.driver.hi ?? 0;
+      case Field.queueDevice:
+        return queue?.device.lo ?? 0;
+      case Field.queueDevice + 4:
+        return queue?.device.hi ?? 0;
+      default:
+        return 0;
+    }
+  }
+
+  #writeField(offset: number, value: number): void {
+    const { state } = this;
+    const queue = this.#queues[state.queueSelect];
+    switch (offset) {
+      case Field.deviceFeatureSelect:
+        state.deviceFeatureSelect = value;
+        break;
+      case Field.driverFeatureSelect:
+        state.driverFeatureSelect = value;
+        break;
+      case Field.driverFeature:
+        if ((state.status & VirtioStatus.featuresOk) === 0 && state.driverFeatureSelect < 2) {
+          state.driverFeatures[state.driverFeatureSelect] = value;
+        }
+        break;
+      case Field.configMsixVector:
+        state.configVector = this.#vector(value);
+        break;
+      case Field.deviceStatus:
+        if (value === 0) this.#reset();
+        else this.#advance(value);
+        break;
+      case Field.queueSelect:
+        state.queueSelect = value;
+        break;
+      case Field.queueMsixVector:
+        if (queue) queue.vector = this.#vector(value);
+        break;
+      case Field.queueSize:
+        if (queue && queue.enable === 0) queue.size = value;
+        break;
+      case Field.queueEnable:
+        // Zero does nothing: only a reset disables a queue.
+        if (queue && value === 1) queue.enable = 1;
+        break;
+    }
+  }
+
+  /** A vector that does not exist is refused by reading back as none (section 4.1.5.1.2.1). */
+  #vector(value: number): number {
+    return value < this.#hooks.vectors ? value : MSIX_NO_VECTOR;
+  }
+
+  /** Writes half of a queue address, or all of it with 8 bytes. */
+  #writeAddress(offset: number, access: BusAccess): void {
+    const queue = this.#queues[this.state.queueSelect];
+    if (queue?.enable !== 0 || (offset & 3) !== 0 || access.size < 4) return;
+    const field = offset & ~7;
+    const address =
+      field === Field.queueDesc
+        ? queue.descriptors
+        : field === Field.queueDriver
+          ? queue.driver
+          : queue.device;
+    if ((offset & 4) !== 0) address.hi = access.low;
+    else address.lo = access.low;
+    if (access.size === 8 && (offset & 4) === 0) address.hi = access.high;
+  }
+
+  /** Sets status bits; only a reset clears them. */
+  #advance(value: number): void {
+    const { state } = this;
+    const before = state.status;
+    let after = before | value;
+    if ((after & ~before & VirtioStatus.featuresOk) !== 0 && !this.#areFeaturesAcceptable()) {
+      after &= ~VirtioStatus.featuresOk;
+    }
+    // A modern device does not start for a driver that skipped the negotiation.
+    if ((after & VirtioStatus.featuresOk) === 0) after &= ~VirtioStatus.driverOk;
+    state.status = after;
+    if ((after & ~before & VirtioStatus.driverOk) !== 0) {
+      state.phase.store(Phase.activating);
+      this.#hooks.signalControl();
+    }
+  }
+
+  #areFeaturesAcceptable(): boolean {
+    const { deviceFeatures, driverFeatures } = this.state;
+    const offered = (word: number) => ((driverFeatures[word] ?? 0) & ~(deviceFeatures[word] ?? 0)) === 0;
+    const isModern = ((driverFeatures[1] ?? 0) & (1 << (VirtioFeature.version1 - 32))) !== 0;
+    return isModern && offered(0) && offered(1);
+  }
+
+  /** Resets at once if no back end is at work; else the status stays what it is until the back end has let go. */
+  #reset(): void {
+    const phase = this.state.phase.load();
+    if (phase === Phase.idle) {
+      resetRegisters(this.state, this.#queues);
+      this.#hooks.resetInterrupts();
+    } else if (phase !== Phase.resetting) {
+      this.state.phase.store(Phase.resetting);
+      this.#hooks.signalControl();
+    }
+  }
+
+  #waitForReset(): void {
+    while (this.state.phase.load() === Phase.resetting) this.state.phase.wait(Phase.resetting);
+  }
+}
