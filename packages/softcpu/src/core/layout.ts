@@ -68,6 +68,8 @@ export const HartBlock = {
   codeTlbs: 0x2_8000,
   /** Counters of taken jumps, hashed by the decoded entry's address (u16 each, 64 KiB in all). */
   hotCounters: 0x3_0000,
+  /** Where regions find the region at a pc, by `core/region/jump-cache.ts` (128 KiB). */
+  jumpCache: 0x4_0000,
   /** Records of `core/region/region-table.ts`, 65,536 of them. */
   regionTable: 0x10_0000,
   /** Decoded code pages, to the end of the block. */

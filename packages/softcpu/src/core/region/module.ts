@@ -3,22 +3,35 @@ import { addBranchHints } from './branch-hints.ts';
 import type { FetchPage } from './control-flow.ts';
 import { type RegionLimits, type TranslatedRegion, translateRegion } from './region.ts';
 import type { RegionArchitecture, RegionInstruction } from './region-architecture.ts';
-import { REGION_PARAMETERS } from './region-emitter.ts';
+import { REGION_PARAMETERS, type RegionImports } from './region-emitter.ts';
 
-/** Names under which a module of regions imports: the memory, and functions of the architecture. */
-export const MEMORY_IMPORT = { module: 'hart', name: 'memory' } as const;
-export const HELPER_MODULE = 'helper';
+/** What a module of regions is instantiated with. */
+export interface RegionModuleImports {
+  readonly hart: {
+    readonly memory: WebAssembly.Memory;
+    /** The table with the regions' functions at their slots. */
+    readonly table: WebAssembly.Table;
+  };
+  /** The architecture's helper functions. */
+  readonly helper: WebAssembly.ModuleImports;
+}
 
 /** Collects regions to one module. Function number n, exported as its decimal number, is the n-th region added. */
 export class RegionModule<I extends RegionInstruction> {
   readonly #architecture: RegionArchitecture<I>;
   readonly #module = new ModuleBuilder();
   readonly #helpers = new Map<string, number>();
+  readonly #imports: RegionImports;
   readonly #regions: TranslatedRegion[] = [];
 
   constructor(architecture: RegionArchitecture<I>, memory: MemoryImport) {
     this.#architecture = architecture;
-    this.#module.importMemory(MEMORY_IMPORT.module, MEMORY_IMPORT.name, memory);
+    this.#module.importMemory('hart', 'memory', memory);
+    this.#module.importTable('hart', 'table', 0);
+    this.#imports = {
+      regionType: this.#module.type(REGION_PARAMETERS, [I32]),
+      helper: (name) => this.#helper(name),
+    };
   }
 
   get regionCount(): number {
@@ -32,7 +45,7 @@ export class RegionModule<I extends RegionInstruction> {
 
   /** Translates a region and adds it, unless nothing can be translated at the entry. See {@link translateRegion}. */
   add(fetch: FetchPage, entry: number, limits?: RegionLimits): TranslatedRegion | undefined {
-    const region = translateRegion(this.#architecture, fetch, entry, (name) => this.#helper(name), limits);
+    const region = translateRegion(this.#architecture, fetch, entry, this.#imports, limits);
     if (region !== undefined) {
       this.#regions.push(region);
     }
@@ -40,9 +53,8 @@ export class RegionModule<I extends RegionInstruction> {
   }
 
   toBytes(): Uint8Array<ArrayBuffer> {
-    const type = this.#module.type(REGION_PARAMETERS, [I32]);
     this.#regions.forEach(({ code }, index) => {
-      this.#module.exportFunction(String(index), this.#module.function(type, code));
+      this.#module.exportFunction(String(index), this.#module.function(this.#imports.regionType, code));
     });
     return addBranchHints(
       this.#module.toBytes(),
@@ -55,7 +67,7 @@ export class RegionModule<I extends RegionInstruction> {
     let index = this.#helpers.get(name);
     if (index === undefined) {
       const { parameters, results } = this.#architecture.helperType(name);
-      index = this.#module.importFunction(HELPER_MODULE, name, this.#module.type(parameters, results));
+      index = this.#module.importFunction('helper', name, this.#module.type(parameters, results));
       this.#helpers.set(name, index);
     }
     return index;

@@ -11,6 +11,7 @@ import {
 } from '@tsvmm/wasm-emitter';
 import { DATA_TLB_ENTRIES, DATA_TLB_ENTRY_SIZE, DataTlbEntry, HartBlock, PAGE_SIZE } from '../layout.ts';
 import type { BranchHint } from './branch-hints.ts';
+import { emitCachedJump } from './jump-cache.ts';
 import type { GuestRegister } from './region-architecture.ts';
 import { RegionExit } from './region-table.ts';
 
@@ -20,6 +21,14 @@ export const REGION_PARAMETERS: readonly ValueType[] = [I32, I32, I64];
 const PAGE_BITS = Math.log2(PAGE_SIZE);
 const TLB_ENTRY_BITS = Math.log2(DATA_TLB_ENTRY_SIZE);
 const TLB_INDEX_MASK = (DATA_TLB_ENTRIES - 1) << TLB_ENTRY_BITS;
+
+/** What the module around a region offers to it. */
+export interface RegionImports {
+  /** Index of the type of regions' functions. */
+  readonly regionType: number;
+  /** Gives the function index of an imported helper. */
+  helper(name: string): number;
+}
 
 /** What an architecture writes a region's instructions with: guest registers are locals, leaving is a branch. */
 export class RegionEmitter {
@@ -38,20 +47,15 @@ export class RegionEmitter {
   readonly #guestRegisters: readonly GuestRegister[];
   readonly #registers: readonly (Local | undefined)[];
   readonly #scratch = new Map<ValueType, Local[]>();
-  readonly #helper: (name: string) => number;
+  readonly #imports: RegionImports;
   #leaveAt: Label | undefined;
   #leaveAtPc: Label | undefined;
 
   /**
    * @param registers the architecture's.
    * @param used which of them the region has anything to do with.
-   * @param helper gives the function index of an imported helper.
    */
-  constructor(
-    registers: readonly GuestRegister[],
-    used: ReadonlySet<number>,
-    helper: (name: string) => number,
-  ) {
+  constructor(registers: readonly GuestRegister[], used: ReadonlySet<number>, imports: RegionImports) {
     this.#dataTlb = this.code.local(I32);
     this.#tlbEntry = this.code.local(I32);
     this.#address = this.code.local(I64);
@@ -60,7 +64,7 @@ export class RegionEmitter {
     this.#registers = registers.map(({ type }, index) =>
       used.has(index) ? this.code.local(type) : undefined,
     );
-    this.#helper = helper;
+    this.#imports = imports;
   }
 
   /** The local that holds a guest register of the region. */
@@ -94,7 +98,7 @@ export class RegionEmitter {
   }
 
   callHelper(name: string): void {
-    this.code.call(this.#helper(name));
+    this.code.call(this.#imports.helper(name));
   }
 
   /** Says how likely the i32 on the stack makes the `if` or `br_if` that is written next. */
@@ -190,6 +194,12 @@ export class RegionEmitter {
       const { type, hartOffset } = this.#guestRegister(index);
       code.get(this.hart).get(this.register(index)).memory(storeOf(type), hartOffset);
     }
+    emitCachedJump(code, this.#imports.regionType, {
+      hart: this.hart,
+      exit,
+      pc: this.#pc,
+      cacheEntry: this.#tlbEntry,
+    });
     code.get(this.hart).get(this.#pc).memory(Op.i64Store, HartBlock.pc);
     code.get(exit);
   }

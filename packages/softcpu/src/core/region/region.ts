@@ -12,7 +12,7 @@ import {
 import type { FlowGraph } from './flow-graph.ts';
 import { analyseRegisters } from './liveness.ts';
 import { Flow, type RegionArchitecture, type RegionInstruction } from './region-architecture.ts';
-import { RegionEmitter } from './region-emitter.ts';
+import { RegionEmitter, type RegionImports } from './region-emitter.ts';
 import { RegionExit } from './region-table.ts';
 import { type EdgeWriter, makeReducible, writeStructured } from './structure.ts';
 
@@ -37,14 +37,13 @@ export const REGION_LIMITS: RegionLimits = { maximumInstructions: 500, maximumCo
  * Translates the region that starts at an entry.
  *
  * @param entry offset in the page that {@link fetch} gives for 0.
- * @param helper gives the index of an imported function.
  * @returns undefined if nothing can be translated at the entry.
  */
 export function translateRegion<I extends RegionInstruction>(
   architecture: RegionArchitecture<I>,
   fetch: FetchPage,
   entry: number,
-  helper: (name: string) => number,
+  imports: RegionImports,
   limits = REGION_LIMITS,
 ): TranslatedRegion | undefined {
   for (let maximumInstructions = limits.maximumInstructions; ; ) {
@@ -52,7 +51,7 @@ export function translateRegion<I extends RegionInstruction>(
     if (region === undefined) {
       return undefined;
     }
-    const translated = new RegionWriter(architecture, region, helper).write();
+    const translated = new RegionWriter(architecture, region, imports).write();
     if (translated.code.size <= limits.maximumCodeSize || maximumInstructions <= 16) {
       return translated;
     }
@@ -73,7 +72,7 @@ class RegionWriter<I extends RegionInstruction> {
   readonly #loaded: ReadonlySet<number>;
   readonly #stored: ReadonlySet<number>;
 
-  constructor(architecture: RegionArchitecture<I>, region: RegionCode<I>, helper: (name: string) => number) {
+  constructor(architecture: RegionArchitecture<I>, region: RegionCode<I>, imports: RegionImports) {
     this.#architecture = architecture;
     this.#region = region;
     this.#nodes = [...region.blocks.values()];
@@ -94,7 +93,7 @@ class RegionWriter<I extends RegionInstruction> {
     const use = analyseRegisters(this.#blocks, region.entry, (block) => this.#isRepeated(node(block.offset)));
     this.#loaded = use.loaded;
     this.#stored = use.written;
-    this.#emitter = new RegionEmitter(architecture.registers, use.used, helper);
+    this.#emitter = new RegionEmitter(architecture.registers, use.used, imports);
   }
 
   write(): TranslatedRegion {
