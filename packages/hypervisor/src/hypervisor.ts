@@ -23,6 +23,8 @@ export interface VmOptions {
 
 /** What a hypervisor may be able to do beyond the contract's core. */
 export type Capability =
+  /** Memory beside the RAM the machine was created with. */
+  | 'memory-regions'
   /** Memory slots that make stores exit. */
   | 'read-only-memory'
   /** Which pages the guest has written. */

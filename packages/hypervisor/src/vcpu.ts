@@ -30,6 +30,8 @@ export interface ExitHandler {
    * @returns how many of them were taken
    */
   debugConsoleWrite(address: number, length: number): number;
+  /** One byte for it, which must be taken. */
+  debugConsoleWriteByte(byte: number): void;
 }
 
 /**
