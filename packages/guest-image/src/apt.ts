@@ -42,17 +42,12 @@ export class PrivateApt {
     this.#suite = suite;
   }
 
-  /** Where `download` puts packages. */
-  get downloads(): string {
-    return join(this.#directory, 'downloads');
-  }
-
   /**
    * Fetches the index of the suite from a mirror, with its signature checked.
    * @throws {GuestImageError} FETCH_FAILED, NO_SPACE, NO_APT
    */
   async update(mirror: string, onProgress: AptProgress, signal?: AbortSignal): Promise<void> {
-    for (const directory of ['state/lists/partial', 'cache/archives/partial', 'downloads']) {
+    for (const directory of ['state/lists/partial', 'cache/archives/partial']) {
       await mkdir(join(this.#directory, directory), { recursive: true });
     }
     await writeFile(join(this.#directory, 'status'), '');
@@ -73,7 +68,10 @@ export class PrivateApt {
   }
 
   /**
-   * Fetches packages into `downloads`, going on where an earlier attempt was cut off.
+   * Fetches packages without their dependencies, going on where an earlier attempt was cut off.
+   *
+   * It is the installation that stops before it installs: `apt-get download` would begin anew. What the packages
+   * depend on is noted as installed, so that apt leaves it out.
    * @returns the paths of the files, in the order of the packages
    * @throws {GuestImageError} FETCH_FAILED, NO_SPACE
    */
@@ -82,24 +80,28 @@ export class PrivateApt {
     onProgress: AptProgress,
     signal?: AbortSignal,
   ): Promise<string[]> {
+    const dependencies = new Set(packages.flatMap(({ depends }) => depends));
+    await writeFile(join(this.#directory, 'status'), [...dependencies].map(installedStanza).join('\n'));
     const wanted = packages.map(({ name, version }) => `${name}=${version}`);
-    const finished = await this.#run('apt-get', ['download', ...wanted], { onProgress, signal });
+    const finished = await this.#run('apt-get', ['--download-only', 'install', ...wanted], {
+      onProgress,
+      signal,
+    });
     if (finished.status !== 0) throw aptFailure(wanted.join(', '), finished);
-    const files = await readdir(this.downloads);
+    const archives = join(this.#directory, 'cache/archives');
+    const files = await readdir(archives);
     return packages.map(({ name, version }) => {
       // apt writes the colon of an epoch as %3a.
       const prefix = `${name}_${version.replaceAll(':', '%3a')}_`;
       const file = files.find((candidate) => candidate.startsWith(prefix));
-      if (file === undefined) throw aptFailure(`${name}: there is no file ${prefix}*`, finished);
-      return join(this.downloads, file);
+      if (file === undefined) throw aptFailure(`${name} (there is no file ${prefix}*)`, finished);
+      return join(archives, file);
     });
   }
 
   /** Removes what was downloaded; the index stays, so that the next update is small. */
   async clean(): Promise<void> {
-    for (const directory of ['cache', 'downloads']) {
-      await rm(join(this.#directory, directory), { recursive: true, force: true });
-    }
+    await rm(join(this.#directory, 'cache'), { recursive: true, force: true });
   }
 
   async #run(
@@ -109,7 +111,6 @@ export class PrivateApt {
   ): Promise<Finished> {
     const status = onProgress ? ['-o', 'APT::Status-Fd=3'] : [];
     return run(program, ['-c', join(this.#directory, 'apt.conf'), ...status, ...parameters], {
-      cwd: this.downloads,
       signal,
       ...(onProgress ? { onStatusLine: (line) => reportStatus(line, onProgress) } : {}),
     });
@@ -128,6 +129,9 @@ APT::Default-Release "";
 APT::Sandbox::User "root";
 APT::Update::Error-Mode "any";
 APT::Get::AllowUnauthenticated "false";
+APT::Get::Assume-Yes "true";
+APT::Install-Recommends "false";
+APT::Install-Suggests "false";
 Acquire::AllowInsecureRepositories "false";
 Acquire::AllowDowngradeToInsecureRepositories "false";
 Acquire::Languages { "none"; };
@@ -155,6 +159,20 @@ Dir::Etc::preferencesparts "/dev/null";
     ];
     return `deb [${options.join(' ')}] ${mirror} ${this.#suite} main\n`;
   }
+}
+
+/** Says in dpkg's status file that a package is there, newer than any. */
+function installedStanza(name: string): string {
+  return [
+    `Package: ${name}`,
+    'Status: install ok installed',
+    'Version: 999:0',
+    'Architecture: all',
+    'Multi-Arch: foreign',
+    'Maintainer: none',
+    'Description: stands for a dependency that a guest does without',
+    '',
+  ].join('\n');
 }
 
 /** apt's machine-readable progress: `dlstatus:ITEM:PERCENT:TEXT`. */

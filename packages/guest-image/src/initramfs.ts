@@ -85,7 +85,7 @@ export async function buildInitramfs(options: InitramfsOptions): Promise<Uint8Ar
 
 /** What is mounted on, written to by `busybox --install`, or opened by the kernel for PID 1. */
 function writeDirectories(archive: CpioWriter): void {
-  for (const name of ['proc', 'run', 'sbin', 'sys', 'sysroot', 'usr/bin', 'usr/sbin'])
+  for (const name of ['mnt', 'proc', 'run', 'sbin', 'sys', 'sysroot', 'usr/bin', 'usr/sbin'])
     archive.directory(name);
   archive.directory('root', { mode: 0o700 });
   archive.directory('tmp', { mode: 0o1777 });

@@ -1,4 +1,5 @@
-import { type SpawnOptions, spawn } from 'node:child_process';
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { GuestImageError } from './errors.ts';
 
@@ -11,7 +12,6 @@ export interface Finished {
 
 /** What a program is started with besides its arguments. */
 export interface RunOptions {
-  readonly cwd?: string;
   readonly signal?: AbortSignal | undefined;
   /** Written to its standard input, which is closed after it. */
   readonly input?: Uint8Array;
@@ -27,7 +27,7 @@ const SIGNAL_STATUS = 128;
 /**
  * Runs a program of the host to its end, in the C locale, so that its words can be understood.
  * @throws {GuestImageError} NO_APT when it is not installed
- * @throws the signal's reason when it is aborted; the program is then ended with SIGTERM
+ * @throws the signal's reason when it is aborted; the program and its children are then ended
  */
 export async function run(
   program: string,
@@ -44,10 +44,9 @@ export async function run(
       options.inheritedFd ?? (options.onStatusLine ? 'pipe' : 'ignore'),
     ],
     env: { ...process.env, LC_ALL: 'C.UTF-8' },
-    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   };
   const child = spawn(program, parameters, spawnOptions);
-  const abort = () => child.kill('SIGTERM');
+  const abort = () => interrupt(child);
   options.signal?.addEventListener('abort', abort, { once: true });
 
   const stdout: Buffer[] = [];
@@ -74,6 +73,30 @@ export async function run(
     return finished;
   } finally {
     options.signal?.removeEventListener('abort', abort);
+  }
+}
+
+/**
+ * Ends a program as Ctrl-C at a terminal would. apt's methods, its children, only then date what they have fetched
+ * so far as the server did, without which no later attempt can go on from there.
+ */
+function interrupt(child: ChildProcess): void {
+  for (const pid of childrenOf(child.pid)) {
+    try {
+      process.kill(pid, 'SIGINT');
+    } catch {
+      // It has ended by itself.
+    }
+  }
+  child.kill('SIGINT');
+}
+
+function childrenOf(pid: number | undefined): number[] {
+  try {
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').trim();
+    return children === '' ? [] : children.split(' ').map(Number);
+  } catch {
+    return [];
   }
 }
 
