@@ -1,4 +1,5 @@
 import { I32, type MemoryImport, ModuleBuilder } from '@tsvmm/wasm-emitter';
+import type { SoftMemory } from '../memory.ts';
 import { addBranchHints } from './branch-hints.ts';
 import type { FetchPage } from './control-flow.ts';
 import { type RegionLimits, type TranslatedRegion, translateRegion } from './region.ts';
@@ -16,8 +17,16 @@ export interface RegionModuleImports {
   readonly helper: WebAssembly.ModuleImports;
 }
 
+const WASM_PAGE_SIZE = 0x1_0000;
+
+/** How a module imports the machine's memory. */
+export function memoryImport(memory: SoftMemory): MemoryImport {
+  const pages = memory.bytes.length / WASM_PAGE_SIZE;
+  return { minimumPages: pages, maximumPages: pages, shared: true };
+}
+
 /** Collects regions to one module. Function number n, exported as its decimal number, is the n-th region added. */
-export class RegionModule<I extends RegionInstruction> {
+export class RegionModule<I extends RegionInstruction = RegionInstruction> {
   readonly #architecture: RegionArchitecture<I>;
   readonly #module = new ModuleBuilder();
   readonly #helpers = new Map<string, number>();
