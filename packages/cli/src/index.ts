@@ -1,1 +1,4 @@
-export {};
+export { UsageError, type UsageErrorCode } from './errors.ts';
+export { ExitStatus } from './exit-status.ts';
+export { type CommandContext, main } from './main.ts';
+export { type CommandLine, type GivenOption, parseCommandLine } from './parse.ts';

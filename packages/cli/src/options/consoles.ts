@@ -1,0 +1,32 @@
+import { BUILT, key, type OptionDefinition, unbuiltKeys } from './definition.ts';
+
+/** Serial ports and virtio-consoles. */
+export const CONSOLE_OPTIONS: readonly OptionDefinition[] = [
+  {
+    name: 'serial',
+    group: 'Consoles',
+    value: 'KEY=VALUE[,KEY=VALUE…]',
+    repeatable: true,
+    help: 'Connect a console; without a console, COM1 is one on the terminal',
+    keys: [
+      key('type', 'TYPE', 'file, stdout, sink, syslog, unix or unix-stream; default sink, which discards'),
+      key('hardware', 'KIND', 'serial (a 16550A) or virtio-console; default serial'),
+      key('num', 'N', 'which one of its kind, from 1; serial has 1 to 4; default 1'),
+      key('path', 'PATH', 'the file or socket of the types file, unix and unix-stream'),
+      key('console', undefined, "make it the kernel's console"),
+      key('earlycon', undefined, "make it the kernel's early console (serial only)"),
+      key('stdin', undefined, 'take input from standard input'),
+      key('input', 'PATH', 'take input from this file'),
+      key('input-unix-stream', undefined, 'take input from the socket (unix-stream only)'),
+      key('name', 'TEXT', 'name of the port (virtio-console only)'),
+      ...unbuiltKeys('Leave it out: lines appear as the guest writes them.', ['out-timestamp']),
+      ...unbuiltKeys('Leave it out: debugcon is for x86 machines.', ['debugcon-port']),
+      ...unbuiltKeys('Leave it out: consoles get their addresses in the order they are given.', [
+        'pci-address',
+      ]),
+      ...unbuiltKeys('Leave it out: the queues have the usual sizes.', ['max-queue-sizes']),
+    ],
+    example: '--serial type=stdout,hardware=virtio-console,console,stdin',
+    availability: BUILT,
+  },
+];

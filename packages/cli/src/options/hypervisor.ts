@@ -1,0 +1,19 @@
+import { BUILT, type OptionDefinition, SATISFIED } from './definition.ts';
+
+/** What executes the guest's instructions, and how it is kept apart from the host. */
+export const HYPERVISOR_OPTIONS: readonly OptionDefinition[] = [
+  {
+    name: 'hypervisor',
+    group: 'Hypervisor',
+    value: 'KIND',
+    help: 'What executes the guest: soft (software CPUs, which run everywhere) or auto (the best there is); default auto',
+    example: '--hypervisor soft',
+    availability: BUILT,
+  },
+  {
+    name: 'disable-sandbox',
+    group: 'Isolation',
+    help: 'Serve devices in this process, which this version always does',
+    availability: SATISFIED,
+  },
+];

@@ -1,0 +1,17 @@
+import { CONSOLE_OPTIONS } from './consoles.ts';
+import type { OptionDefinition } from './definition.ts';
+import { DISK_OPTIONS } from './disks.ts';
+import { GUEST_OPTIONS } from './guest.ts';
+import { HYPERVISOR_OPTIONS } from './hypervisor.ts';
+import { MACHINE_OPTIONS } from './machine.ts';
+import { NOT_BUILT_OPTIONS } from './not-built.ts';
+
+/** Every option of `tsvmm run`, besides the global ones. */
+export const RUN_OPTIONS: readonly OptionDefinition[] = [
+  ...GUEST_OPTIONS,
+  ...MACHINE_OPTIONS,
+  ...DISK_OPTIONS,
+  ...CONSOLE_OPTIONS,
+  ...HYPERVISOR_OPTIONS,
+  ...NOT_BUILT_OPTIONS,
+];

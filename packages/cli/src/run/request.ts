@@ -1,0 +1,125 @@
+import type {
+  BlockConfiguration,
+  ConfigurationOption,
+  CpusConfiguration,
+  HypervisorConfiguration,
+  MemoryConfiguration,
+  SerialConfiguration,
+  VirtualMachineConfiguration,
+} from '@tsvmm/vmm';
+import { UsageError } from '../errors.ts';
+import type { CommandLine, GivenOption } from '../parse.ts';
+import { blockValue, cpusValue, hypervisorValue, memoryValue, serialValue } from './values.ts';
+
+/** A machine as the command line describes it. */
+export interface RunRequest {
+  /** Without a kernel, the default guest is meant. */
+  readonly configuration: Omit<VirtualMachineConfiguration, 'kernel'> & { readonly kernel?: string };
+  /** The options behind the fields of the configuration; lists have one for each of their elements. */
+  readonly origins: ReadonlyMap<ConfigurationOption, readonly GivenOption[]>;
+}
+
+/** The configuration while options are added to it. */
+interface Draft {
+  initrd?: string;
+  params: string[];
+  name?: string;
+  memory?: MemoryConfiguration;
+  cpus?: CpusConfiguration;
+  rng?: boolean;
+  blocks: BlockConfiguration[];
+  serials: SerialConfiguration[];
+  hypervisor?: HypervisorConfiguration;
+}
+
+type ListField = 'params' | 'blocks' | 'serials';
+
+interface Handler {
+  /** The field of the configuration that the option is about. */
+  readonly field: ConfigurationOption;
+  apply(draft: Draft, given: GivenOption): void;
+}
+
+/** A handler for an option that fills a field. */
+function set<K extends Exclude<keyof Draft, ListField>>(
+  field: K,
+  read: (given: GivenOption) => NonNullable<Draft[K]>,
+): Handler {
+  return {
+    field,
+    apply(draft, given) {
+      draft[field] = read(given);
+    },
+  };
+}
+
+/** A handler for an option that adds to a list. */
+function add<K extends ListField>(field: K, read: (given: GivenOption) => Draft[K][number]): Handler {
+  return {
+    field,
+    apply(draft, given) {
+      const list: Draft[K][number][] = draft[field];
+      list.push(read(given));
+    },
+  };
+}
+
+/** What the options of `run` that have an effect do, by long name. */
+export const HANDLERS: Readonly<Record<string, Handler>> = {
+  initrd: set('initrd', text),
+  params: add('params', ({ value = '' }) => value),
+  name: set('name', text),
+  mem: set('memory', memoryValue),
+  cpus: set('cpus', cpusValue),
+  'no-rng': set('rng', () => false),
+  block: add('blocks', blockValue),
+  disk: add('blocks', blockValue),
+  rwdisk: add('blocks', blockValue),
+  root: add('blocks', blockValue),
+  rwroot: add('blocks', blockValue),
+  serial: add('serials', serialValue),
+  hypervisor: set('hypervisor', hypervisorValue),
+};
+
+/**
+ * Makes a configuration of the options of `tsvmm run`.
+ *
+ * @throws {UsageError} if a value cannot be read
+ */
+export function runRequest(line: Pick<CommandLine, 'options' | 'operands'>): RunRequest {
+  const draft: Draft = { params: [], blocks: [], serials: [] };
+  const origins = new Map<ConfigurationOption, GivenOption[]>();
+  for (const given of line.options) {
+    const handler = HANDLERS[given.definition.name];
+    if (handler === undefined) continue;
+    handler.apply(draft, given);
+    const before = origins.get(handler.field);
+    if (before === undefined) origins.set(handler.field, [given]);
+    else before.push(given);
+  }
+  const kernel = line.operands[0];
+  return { configuration: kernel === undefined ? draft : { ...draft, kernel }, origins };
+}
+
+/** How the user wrote what an element of the configuration came from, for the head of a message. */
+export function spellingOf(
+  request: RunRequest,
+  field: ConfigurationOption,
+  index: number | undefined,
+): string {
+  if (field === 'kernel') return 'KERNEL';
+  const origins = request.origins.get(field);
+  const given = origins?.[index ?? 0];
+  if (given === undefined) {
+    const name = Object.keys(HANDLERS).find((candidate) => HANDLERS[candidate]?.field === field);
+    return name === undefined ? field : `--${name}`;
+  }
+  // Which one of several is meant, only its value can say.
+  const several = origins !== undefined && origins.length > 1 && given.value !== undefined;
+  return several ? `${given.spelling} ${given.value}` : given.spelling;
+}
+
+function text({ spelling, value = '' }: GivenOption): string {
+  if (value === '') throw new UsageError('INVALID_VALUE', `${spelling} needs a value that is not empty`);
+  return value;
+}

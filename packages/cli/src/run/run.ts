@@ -1,0 +1,83 @@
+import {
+  ConfigurationError,
+  checkConfigurationFiles,
+  type VirtualMachineConfiguration,
+  validateConfiguration,
+} from '@tsvmm/vmm';
+import { ExitStatus, type GuestEnd, statusOfEnd } from '../exit-status.ts';
+import type { LogLevel } from '../log-filter.ts';
+import type { CommandContext } from '../main.ts';
+import type { Messages } from '../messages.ts';
+import { withSignals } from '../signals.ts';
+import { SystemLog } from '../syslog.ts';
+import { type RunRequest, runRequest, spellingOf } from './request.ts';
+import { runSession, type SessionMachine } from './session.ts';
+
+/** The library's front door. */
+interface MachineModule {
+  readonly VirtualMachine: {
+    create(
+      configuration: VirtualMachineConfiguration,
+      options: {
+        readonly signal: AbortSignal;
+        readonly log: (record: {
+          readonly level: Exclude<LogLevel, 'off'>;
+          readonly target: string;
+          readonly message: string;
+        }) => void;
+      },
+    ): Promise<SessionMachine & AsyncDisposable>;
+  };
+}
+
+/** `tsvmm run`: boots a guest and stays until it ends. */
+export async function run(context: CommandContext): Promise<number> {
+  const { line, messages, extendedStatus, syslogTag } = context;
+  const request = runRequest(line);
+  if (syslogTag !== undefined) messages.sink = new SystemLog(syslogTag);
+  messages.machine = request.configuration.name;
+  return withSignals(async (signal) => {
+    try {
+      const configuration = await withKernel(request.configuration, signal);
+      await checkConfigurationFiles(validateConfiguration(configuration));
+      const { VirtualMachine } = (await import('@tsvmm/vmm')) as unknown as MachineModule;
+      await using machine = await VirtualMachine.create(configuration, {
+        signal,
+        log: ({ level, target, message }) => messages.report(level, message, target),
+      });
+      const { kind, reason } = await runSession(machine, { messages, signal });
+      tellEnd(kind, reason, messages);
+      return statusOfEnd(kind, extendedStatus);
+    } catch (error) {
+      if (!(error instanceof ConfigurationError)) throw error;
+      messages.error(`${spellingOf(request, error.option, error.index)}: ${error.message}`);
+      messages.debugStack(error);
+      return ExitStatus.failure;
+    }
+  });
+}
+
+/** The configuration with the default guest's kernel, and its initrd unless there is another, if it has no kernel. */
+async function withKernel(
+  configuration: RunRequest['configuration'],
+  signal: AbortSignal,
+): Promise<VirtualMachineConfiguration> {
+  const { kernel } = configuration;
+  if (kernel !== undefined) return { ...configuration, kernel };
+  const { DEFAULT_GUEST_ARCHITECTURE, fetchWithProgress } = await import('../guest/commands.ts');
+  const guest = await fetchWithProgress(DEFAULT_GUEST_ARCHITECTURE, signal);
+  return { initrd: guest.initrd, ...configuration, kernel: guest.kernel };
+}
+
+const ENDS: Readonly<Record<Exclude<GuestEnd, 'stop'>, string>> = {
+  reset: 'the guest asked for a reset, which ends it',
+  crash: 'the guest crashed',
+  panic: 'the guest kernel panicked',
+  watchdog: "the guest's watchdog expired",
+};
+
+function tellEnd(kind: GuestEnd, reason: string | undefined, messages: Messages): void {
+  if (kind === 'stop') return;
+  const because = reason === undefined ? '' : `: ${reason}`;
+  messages.report(kind === 'reset' ? 'info' : 'error', `${ENDS[kind]}${because}`);
+}

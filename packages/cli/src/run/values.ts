@@ -1,0 +1,167 @@
+import {
+  boolean,
+  field,
+  KeyValueError,
+  number,
+  oneOf,
+  optional,
+  parse,
+  record,
+  type Schema,
+  string,
+} from '@tsvmm/keyvalue';
+import type {
+  BlockConfiguration,
+  CpusConfiguration,
+  HypervisorConfiguration,
+  MemoryConfiguration,
+  SerialConfiguration,
+} from '@tsvmm/vmm';
+import { UsageError } from '../errors.ts';
+import type { OptionDefinition } from '../options/definition.ts';
+import type { GivenOption } from '../parse.ts';
+
+/** What a key that is not built is read as when it stands alone. */
+const UNBUILT = Symbol('not built');
+
+/** Other names that crosvm gives to keys. */
+const ALIASES: Readonly<Record<string, string>> = { 'block-size': 'block_size', direct: 'o_direct' };
+
+/** --mem */
+export function memoryValue(given: GivenOption): MemoryConfiguration {
+  const { size } = read(given, record({ size: number() }));
+  return { sizeMiB: size };
+}
+
+/** --cpus */
+export function cpusValue(given: GivenOption): CpusConfiguration {
+  const fields = { 'num-cores': optional(number()), ...unbuiltFields(given.definition) };
+  const count = read(given, record(fields))['num-cores'];
+  return count === undefined ? {} : { count };
+}
+
+/** --block and its old spellings. */
+export function blockValue(given: GivenOption): BlockConfiguration {
+  const { path, ro, root, id, ...rest } = read(
+    given,
+    record({
+      path: string(),
+      ro: optional(boolean()),
+      root: optional(boolean()),
+      id: optional(string()),
+      'block-size': optional(number({ alias: 'block_size' })),
+      ...unbuiltFields(given.definition),
+    }),
+  );
+  const blockSize = rest['block-size'];
+  const { name } = given.definition;
+  return {
+    path,
+    readOnly: ro ?? (name === 'disk' || name === 'root'),
+    root: root ?? (name === 'root' || name === 'rwroot'),
+    ...(id !== undefined && { id }),
+    ...(blockSize !== undefined && { blockSize }),
+  };
+}
+
+const SERIAL_FIELDS = {
+  type: optional(oneOf('file', 'stdout', 'sink', 'syslog', 'unix', 'unix-stream')),
+  hardware: optional(oneOf('serial', 'virtio-console', 'legacy-virtio-console', 'debugcon')),
+  num: optional(number()),
+  path: optional(string()),
+  console: optional(boolean()),
+  earlycon: optional(boolean()),
+  stdin: optional(boolean()),
+  input: optional(string()),
+  'input-unix-stream': optional(boolean({ alias: 'input_unix_stream' })),
+  name: optional(string()),
+};
+
+/** --serial */
+export function serialValue(given: GivenOption): SerialConfiguration {
+  const value = read(given, record({ ...SERIAL_FIELDS, ...unbuiltFields(given.definition) }));
+  const { hardware: kind, 'input-unix-stream': inputUnixStream, type, num, path, input, name } = value;
+  if (kind === 'debugcon') {
+    throw new UsageError(
+      'NOT_BUILT',
+      `${given.spelling}: hardware=debugcon is not built yet. Use hardware=serial: debugcon is for x86 machines.`,
+    );
+  }
+  const hardware = kind === 'legacy-virtio-console' ? 'virtio-console' : kind;
+  return {
+    ...(type !== undefined && { type }),
+    ...(hardware !== undefined && { hardware }),
+    ...(num !== undefined && { num }),
+    ...(path !== undefined && { path }),
+    ...(input !== undefined && { input }),
+    ...(name !== undefined && { name }),
+    ...(inputUnixStream !== undefined && { inputUnixStream }),
+    ...(value.stdin !== undefined && { stdin: value.stdin }),
+    ...(value.console !== undefined && { console: value.console }),
+    ...(value.earlycon !== undefined && { earlycon: value.earlycon }),
+  };
+}
+
+/** Hypervisors that crosvm has and this version does not; the fields of their values do not matter then. */
+const UNBUILT_HYPERVISORS = ['kvm', 'geniezone', 'gunyah', 'halla', 'whpx', 'haxm', 'ghaxm'];
+
+/** --hypervisor */
+export function hypervisorValue(given: GivenOption): HypervisorConfiguration {
+  const unbuilt = UNBUILT_HYPERVISORS.find((name) => given.value?.split('[', 1)[0] === name);
+  if (unbuilt !== undefined) {
+    throw new UsageError(
+      'NOT_BUILT',
+      `${given.spelling}: ${unbuilt} is not built yet. Write ${given.spelling} soft, which runs everywhere.`,
+    );
+  }
+  return { kind: read(given, oneOf('auto', 'soft')) };
+}
+
+/**
+ * The keys of an option's table that are not built, as fields that refuse themselves.
+ * A key alone, without '=', is not read: `read` looks for those.
+ */
+function unbuiltFields(definition: OptionDefinition): Record<string, Schema<unknown> & { optional: true }> {
+  const fields: Record<string, Schema<unknown> & { optional: true }> = {};
+  for (const { name, availability } of definition.keys ?? []) {
+    if (availability.kind !== 'not-built') continue;
+    const refuse: Schema<unknown> = {
+      read: (cursor) => {
+        const start = Math.max(0, cursor.position - name.length - 1);
+        throw cursor.error(
+          'BAD_VALUE',
+          `${name} is not built yet. ${availability.instead}`,
+          start,
+          name.length,
+        );
+      },
+      field: { bare: UNBUILT },
+    };
+    const alias = ALIASES[name];
+    fields[name] = optional(alias === undefined ? refuse : field(refuse, { alias }));
+  }
+  return fields;
+}
+
+/** Reads an option's value; what is wrong with it is shown below the text, at its place. */
+function read<T>(given: GivenOption, schema: Schema<T>): T {
+  const text = given.value ?? '';
+  try {
+    const value = parse(schema, text);
+    for (const [name, field] of Object.entries(value as object)) {
+      if (field !== UNBUILT) continue;
+      const key = given.definition.keys?.find((candidate) => candidate.name === name);
+      const instead = key?.availability.kind === 'not-built' ? key.availability.instead : '';
+      const position = text.search(new RegExp(`(?<=^|,)(${name}|${ALIASES[name] ?? name})(?=,|$)`));
+      throw new KeyValueError('BAD_VALUE', `${name} is not built yet. ${instead}`, position, name.length);
+    }
+    return value;
+  } catch (error) {
+    if (!(error instanceof KeyValueError)) throw error;
+    const shown = error.pretty(text).split('\n');
+    const picture = shown.slice(0, 2).map((line) => `\n  ${line}`);
+    throw new UsageError('INVALID_VALUE', `${given.spelling}: ${error.problem}${picture.join('')}`, {
+      cause: error,
+    });
+  }
+}
