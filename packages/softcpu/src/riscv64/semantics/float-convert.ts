@@ -1,4 +1,5 @@
 import { F32, F64, I64, type Label, Op, type Opcode } from '@tsvmm/wasm-emitter';
+import { HartBlock } from '../../core/layout.ts';
 import { RoundingMode } from '../float/environment.ts';
 import { DOUBLE, SINGLE } from '../float/format.ts';
 import type { Operands, Semantics } from '../operands.ts';
@@ -85,35 +86,51 @@ const ROUND_TO_INTEGRAL: Readonly<Record<number, Opcode>> = {
 
 /** Branches to `slow` unless `roundsAs` is the instruction's rounding mode and inexact is accumulated. */
 function requireRounding(operands: Operands, roundsAs: number, slow: Label): void {
-  const { code, knownRoundingMode } = operands;
-  if (knownRoundingMode === undefined) {
-    operands.roundingMode();
+  const { code, hart, knownRoundingMode: known } = operands;
+  if (known === undefined || known === RoundingMode.dynamic) {
+    if (known === undefined) {
+      operands.roundingMode();
+    } else {
+      code.get(hart).memory(Op.i32Load, HartBlock.frm);
+    }
     code.i32Const(roundsAs).op(Op.i32Ne).brIf(slow);
-  } else if (knownRoundingMode !== roundsAs) {
+  } else if (known !== roundsAs) {
     code.br(slow);
     return;
   }
   requireInexact(operands, slow);
 }
 
+/** The rounding that code is written for: the known mode, or the likeliest. C programs convert towards zero. */
+function likelyRounding(known: number | undefined): number {
+  switch (known) {
+    case undefined:
+    case RoundingMode.nearestMaxMagnitude:
+      return RoundingMode.towardsZero;
+    case RoundingMode.dynamic:
+      return RoundingMode.nearestEven;
+    default:
+      return known;
+  }
+}
+
 /**
  * FCVT to integers. An integral value in range is converted exactly in every mode; another one is rounded by the hardware
- * if inexact is accumulated and the mode is known, or, where it is known at run time only, what C programs use: towards zero.
+ * if inexact is accumulated and the mode is the one that code was written for.
  */
 function toInteger(format: FormatName, integer: IntegerName): Semantics {
   return (operands) =>
     fastOrExact(
       operands,
       (slow) => {
-        const { code, knownRoundingMode } = operands;
+        const { code } = operands;
         if (format === 's') {
           requireBoxes(operands, ['frs1'], slow);
         }
         const value = operands.scratch(F64, 0);
         const integral = operands.scratch(F64, 1);
         const result = operands.scratch(I64, 0);
-        const wanted = knownRoundingMode ?? RoundingMode.towardsZero;
-        const roundsAs = wanted in ROUND_TO_INTEGRAL ? wanted : RoundingMode.towardsZero;
+        const roundsAs = likelyRounding(operands.knownRoundingMode);
 
         pushFloat(operands, format, 'frs1');
         if (format === 's') {
