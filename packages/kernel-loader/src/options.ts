@@ -1,0 +1,28 @@
+import type { Decompressors } from './decompress.ts';
+
+export type Architecture = 'riscv64' | 'aarch64' | 'x86_64';
+
+export interface LoadOptions {
+  /** What the guest's CPUs run. */
+  readonly architecture: Architecture;
+  /** Where RAM starts, a multiple of 2 MiB: a raw Image is loaded at its offset from here. */
+  readonly ramBase: number;
+  /** Added to the physical addresses of an ELF file; 0 unless given. */
+  readonly elfOffset?: number;
+  /** Most bytes that a compressed kernel may unpack to; 512 MiB unless given. */
+  readonly maxUnpackedSize?: number;
+  readonly decompressors?: Decompressors;
+}
+
+/** Where the kernel is and how it is entered; addresses are guest-physical. */
+export interface LoadedKernel {
+  readonly format: 'elf64' | 'elf32' | 'image';
+  /** The kinds of compression it came in, outermost first. */
+  readonly compression: readonly string[];
+  readonly start: number;
+  /** First address behind the kernel, behind its zeroed memory too. */
+  readonly end: number;
+  readonly entry: number;
+  /** 32-bit entry of the PVH boot protocol, if the ELF file has a note of it. */
+  readonly pvhEntry?: number;
+}
