@@ -1,5 +1,6 @@
 import { CodeBuilder, I32, I64, type Local, ModuleBuilder, Op, type ValueType } from '@tsvmm/wasm-emitter';
 import { HART_BASE, HartBlock } from '../../src/core/layout.ts';
+import { multiplyAddIsFused } from '../../src/riscv64/float/fused-support.ts';
 import { buildFloatHelpers } from '../../src/riscv64/float/helpers.ts';
 import type { FloatHelper } from '../../src/riscv64/float/signatures.ts';
 import type { Operands, Semantics } from '../../src/riscv64/operands.ts';
@@ -107,14 +108,18 @@ export class Harness {
   readonly #u32: Uint32Array;
   readonly #u64: BigUint64Array;
 
-  constructor(semantics: Readonly<Record<string, Semantics>>, modes: readonly ModeSource[]) {
+  constructor(
+    semantics: Readonly<Record<string, Semantics>>,
+    modes: readonly ModeSource[],
+    hardwareFuses = multiplyAddIsFused(),
+  ) {
     const module = new ModuleBuilder();
     module.importMemory('env', 'memory', {
       minimumPages: MEMORY_PAGES,
       maximumPages: MEMORY_PAGES,
       shared: true,
     });
-    const helpers: ReadonlyMap<FloatHelper, number> = buildFloatHelpers(module);
+    const helpers: ReadonlyMap<FloatHelper, number> = buildFloatHelpers(module, hardwareFuses);
     for (const [operation, write] of Object.entries(semantics)) {
       for (const mode of modes) {
         const index = defineLoop(module, helpers, write, mode === 'operand' ? undefined : mode);

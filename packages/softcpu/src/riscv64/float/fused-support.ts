@@ -33,6 +33,13 @@ export function pushRelaxedMultiplyAdd(
  * product): asked of the machine, with (1 + ε)² − (1 + 2ε), which is ε² or, with two roundings, 0.
  */
 export function multiplyAddIsFused(): boolean {
+  fused ??= findOut();
+  return fused;
+}
+
+let fused: boolean | undefined;
+
+function findOut(): boolean {
   const module = new ModuleBuilder();
   for (const [suffix, type] of [
     ['s', F32],
