@@ -77,7 +77,6 @@ export {
   VirtioPciDevice,
 } from './virtio/device.ts';
 export { VirtqueueError, type VirtqueueErrorCode } from './virtio/queue/errors.ts';
-export type { QueueMemory } from './virtio/queue/memory.ts';
 export { Segments } from './virtio/queue/segments.ts';
 export { SplitQueue, type SplitQueueOptions } from './virtio/queue/split-queue.ts';
 export { RngBackend, rngModel } from './virtio/rng/rng.ts';

@@ -54,7 +54,7 @@ class BlockDriver {
     const queue = driver.queues[0];
     if (!queue) throw new Error('no queue');
     const header = guest.allocate(16);
-    const view = new DataView(guest.ramBytes.buffer, header - 0x8000_0000, 16);
+    const view = new DataView(guest.memory.buffer, guest.memory.hostOffset(header, 16), 16);
     view.setUint32(0, type, true);
     view.setBigUint64(8, BigInt(sector), true);
     const status = guest.allocate(1);

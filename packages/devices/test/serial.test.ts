@@ -242,7 +242,7 @@ test('files are appended to and Unix stream sockets written to', async () => {
     expect(await readFile(join(directory, 'log'), 'utf8')).toBe('line\nline\n');
 
     const received: Buffer[] = [];
-    const server = createServer((socket) => socket.on('data', (data) => received.push(data)));
+    const server = createServer((socket) => socket.on('data', (data: Buffer) => received.push(data)));
     server.listen(join(directory, 'socket'));
     await once(server, 'listening');
     const ring = ByteRing.create();

@@ -1,11 +1,11 @@
+import type { GuestMemory } from '@tsvmm/vm-memory';
 import type { DeviceInterrupts } from '../environment.ts';
 import type { BrokenDevice } from '../virtio/backend-host.ts';
 import type { VirtioPciDescriptor } from '../virtio/device.ts';
-import type { QueueMemory } from '../virtio/queue/memory.ts';
 
 /** What a worker's back ends work with. */
 export interface IoEnvironment {
-  readonly memory: QueueMemory;
+  readonly memory: GuestMemory;
   readonly interrupts: DeviceInterrupts;
 }
 

@@ -1,8 +1,8 @@
+import type { GuestMemory } from '@tsvmm/vm-memory';
 import { SharedMutex } from '../lock.ts';
 import type { VirtioBackend } from './backend.ts';
 import { hasFeature, VirtioFeature, VirtioStatus } from './constants.ts';
 import { VirtqueueError } from './queue/errors.ts';
-import type { QueueMemory } from './queue/memory.ts';
 import { SplitQueue } from './queue/split-queue.ts';
 import type { VirtioPciInterrupt } from './transport/interrupt.ts';
 import { resetRegisters } from './transport/registers.ts';
@@ -32,7 +32,7 @@ export interface BackendHostOptions {
   readonly name: string;
   readonly state: SharedArrayBuffer;
   readonly interrupt: VirtioPciInterrupt;
-  readonly memory: QueueMemory;
+  readonly memory: GuestMemory;
   readonly backend: VirtioBackend;
   readonly onBroken: (broken: BrokenDevice) => void;
 }

@@ -1,4 +1,5 @@
 // The guest's side, written from the specifications: PCI enumeration, the modern virtio-pci driver, split virtqueues.
+import type { GuestMemory } from '@tsvmm/vm-memory';
 import {
   type AccessSize,
   attachBus,
@@ -16,16 +17,18 @@ export const WINDOW_LENGTH = 0x1000_0000;
 /** A CPU with a bus and memory. */
 export class Guest {
   readonly bus: Bus;
+  readonly memory: GuestMemory;
   readonly ram: DataView;
   readonly ramBytes: Uint8Array;
   readonly interrupts: InterruptCounts;
   readonly #access = createBusAccess();
   #free = RAM + 0x1000;
 
-  constructor(descriptor: BusDescriptor, shared: SharedMachine) {
+  constructor(descriptor: BusDescriptor, memory: GuestMemory, shared: SharedMachine) {
     this.bus = attachBus(structuredClone(descriptor), { interrupts: attachInterrupts(shared) });
-    this.ram = new DataView(shared.ram);
-    this.ramBytes = new Uint8Array(shared.ram);
+    this.memory = memory;
+    this.ramBytes = memory.bytes(RAM, memory.size);
+    this.ram = new DataView(memory.buffer, this.ramBytes.byteOffset, memory.size);
     this.interrupts = new InterruptCounts(shared);
   }
 
@@ -166,7 +169,7 @@ export class DriverQueue {
   }
 
   #half(address: number): Uint16Array {
-    return new Uint16Array(this.guest.ramBytes.buffer, address - RAM);
+    return new Uint16Array(this.guest.memory.buffer, this.guest.memory.hostOffset(address, 2));
   }
 }
 

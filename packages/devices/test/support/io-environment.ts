@@ -1,6 +1,7 @@
 // The test machine's memory and interrupts, for an IoWorker.
-import { attachInterrupts, attachMemory, type SharedMachine } from './machine-memory.ts';
+import { GuestMemory } from '@tsvmm/vm-memory';
+import { attachInterrupts, type SharedMachine } from './machine-memory.ts';
 
 export function attachIoEnvironment(data: SharedMachine) {
-  return { memory: attachMemory(data), interrupts: attachInterrupts(data) };
+  return { memory: GuestMemory.attach(data.memory), interrupts: attachInterrupts(data) };
 }

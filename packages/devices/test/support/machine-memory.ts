@@ -1,4 +1,5 @@
-import type { DeviceInterrupts, QueueMemory } from '../../src/index.ts';
+import { GuestMemory, type GuestMemoryDescriptor } from '@tsvmm/vm-memory';
+import type { DeviceInterrupts } from '../../src/index.ts';
 
 /** Where the guest's memory starts. */
 export const RAM = 0x8000_0000;
@@ -8,21 +9,15 @@ const MESSAGES = 32;
 
 /** What all threads of a test machine share, as plain data. */
 export interface SharedMachine {
-  readonly ram: SharedArrayBuffer;
+  readonly memory: GuestMemoryDescriptor;
   /** How often each MSI message number, and from 32 on each interrupt line, was raised; a word each. */
   readonly interrupts: SharedArrayBuffer;
 }
 
-export function createSharedMachine(size = 16 * 2 ** 20): SharedMachine {
-  return { ram: new SharedArrayBuffer(size), interrupts: new SharedArrayBuffer(4 * 64) };
-}
-
-export function attachMemory({ ram }: SharedMachine): QueueMemory {
-  return {
-    bytes: new Uint8Array(ram),
-    find: (address, length) =>
-      address >= RAM && address + length <= RAM + ram.byteLength ? address - RAM : -1,
-  };
+export function createSharedMachine(size = 16 * 2 ** 20) {
+  const memory = GuestMemory.create({ regions: [{ base: RAM, size }] });
+  const shared: SharedMachine = { memory: memory.descriptor(), interrupts: new SharedArrayBuffer(4 * 64) };
+  return { memory, shared };
 }
 
 /** An interrupt controller that counts messages, and shows the level of lines. */

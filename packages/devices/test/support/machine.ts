@@ -10,7 +10,7 @@ import { createSharedMachine } from './machine-memory.ts';
 
 /** A machine with the devices on PCI from 00:01.0 on, and a guest to drive them. */
 export function buildMachine(devices: readonly VirtioPciDevice[], intxSources: readonly number[] = [1, 2]) {
-  const shared = createSharedMachine();
+  const { memory, shared } = createSharedMachine();
   const topology = new PciTopology({ intxSources });
   for (const device of devices) topology.add(device);
   topology.assignBars({ start: WINDOW, size: WINDOW_LENGTH });
@@ -20,7 +20,7 @@ export function buildMachine(devices: readonly VirtioPciDevice[], intxSources: r
     { start: WINDOW, length: WINDOW_LENGTH, device: { kind: 'pci-window', root } },
     { start: 0xcf8, length: 8, device: { kind: 'pci-config', mechanism: 'port-io', root } },
   ]);
-  return { shared, topology, bus, guest: new Guest(bus, shared) };
+  return { memory, shared, topology, bus, guest: new Guest(bus, memory, shared) };
 }
 
 /** The same with an I/O thread. */
@@ -28,6 +28,7 @@ export async function startMachine(devices: readonly VirtioPciDevice[], intxSour
   const machine = buildMachine(devices, intxSources);
   const broken: BrokenDevice[] = [];
   const stack = new AsyncDisposableStack();
+  stack.use(machine.memory);
   stack.use(machine.topology);
   const worker = stack.use(
     await IoWorker.start({

@@ -1,7 +1,7 @@
-import type { QueueMemory } from './memory.ts';
+import type { GuestMemory } from '@tsvmm/vm-memory';
 
 /**
- * A request's buffers in one direction, in order: pairs of position and length in {@link QueueMemory}'s bytes, as
+ * A request's buffers in one direction, in order: pairs of position and length in guest memory's host bytes, as
  * `preadv` and `pwritev` take them. Made once a queue and filled anew for every request.
  */
 export class Segments {
@@ -14,9 +14,9 @@ export class Segments {
   /** What the positions count in: guest memory. */
   readonly memory: Uint8Array;
 
-  constructor(memory: QueueMemory, capacity: number) {
+  constructor(memory: GuestMemory, capacity: number) {
     this.pairs = new Float64Array(2 * capacity);
-    this.memory = memory.bytes;
+    this.memory = memory.hostBytes;
   }
 
   clear(): void {

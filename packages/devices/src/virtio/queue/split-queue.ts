@@ -1,6 +1,6 @@
+import { type GuestMemory, GuestMemoryError } from '@tsvmm/vm-memory';
 import type { VirtqueueState } from '../transport/state.ts';
-import { VirtqueueError } from './errors.ts';
-import type { QueueMemory } from './memory.ts';
+import { VirtqueueError, type VirtqueueErrorCode } from './errors.ts';
 import { Segments } from './segments.ts';
 
 /** Descriptor flags (virtio 1.3, section 2.7.5). */
@@ -42,7 +42,7 @@ export class SplitQueue {
   /** The request's buffers for the device to write, in order. */
   readonly writable: Segments;
   readonly #state: VirtqueueState;
-  readonly #memory: QueueMemory;
+  readonly #memory: GuestMemory;
   readonly #size: number;
   readonly #eventIdx: boolean;
   readonly #indirect: boolean;
@@ -56,7 +56,7 @@ export class SplitQueue {
   #head = 0;
 
   /** @throws VirtqueueError BAD_QUEUE_SIZE, BAD_QUEUE_ADDRESS */
-  constructor(index: number, state: VirtqueueState, memory: QueueMemory, options: SplitQueueOptions) {
+  constructor(index: number, state: VirtqueueState, memory: GuestMemory, options: SplitQueueOptions) {
     const { size, maxSize } = state;
     if (size === 0 || size > maxSize || (size & (size - 1)) !== 0) {
       throw new VirtqueueError(
@@ -64,38 +64,21 @@ export class SplitQueue {
         `queue ${index} cannot have ${size} entries, at most ${maxSize}`,
       );
     }
-    const place = (
-      what: string,
-      address: { lo: number; hi: number },
-      length: number,
-      alignment: number,
-    ): number => {
-      const physical = address.hi * 2 ** 32 + address.lo;
-      const position = physical % alignment === 0 ? memory.find(physical, length) : -1;
-      // Memory starts at page boundaries, so alignment carries over; the typed arrays below depend on it.
-      if (position < 0 || (memory.bytes.byteOffset + position) % alignment !== 0) {
-        throw new VirtqueueError(
-          'BAD_QUEUE_ADDRESS',
-          `queue ${index}: its ${what} of ${length} bytes cannot be at 0x${physical.toString(16)}`,
-        );
-      }
-      return position;
-    };
     this.index = index;
     this.#state = state;
     this.#memory = memory;
     this.#size = size;
     this.#eventIdx = options.eventIdx;
     this.#indirect = options.indirect;
-    const { buffer, byteOffset, byteLength } = memory.bytes;
-    this.#data = new DataView(buffer, byteOffset, byteLength);
-    this.#table = place('descriptor table', state.descriptors, size * DESCRIPTOR_LENGTH, 16);
+    const { buffer } = memory;
+    this.#data = new DataView(buffer);
+    this.#table = this.#placeRing('descriptor table', state.descriptors, size * DESCRIPTOR_LENGTH, 16);
     // Both rings end with an event word, which is there even when EVENT_IDX is not negotiated.
-    const available = place('available ring', state.driver, 6 + 2 * size, 2);
-    const used = place('used ring', state.device, 6 + 8 * size, 4);
-    this.#available = new Uint16Array(buffer, byteOffset + available, RING + size + 1);
-    this.#used = new Uint16Array(buffer, byteOffset + used, RING + 4 * size + 1);
-    this.#usedElements = new Uint32Array(buffer, byteOffset + used + 4, 2 * size);
+    const available = this.#placeRing('available ring', state.driver, 6 + 2 * size, 2);
+    const used = this.#placeRing('used ring', state.device, 6 + 8 * size, 4);
+    this.#available = new Uint16Array(buffer, available, RING + size + 1);
+    this.#used = new Uint16Array(buffer, used, RING + 4 * size + 1);
+    this.#usedElements = new Uint32Array(buffer, used + 4, 2 * size);
     const capacity = Math.max(size, options.indirect ? MAX_INDIRECT : 0);
     this.readable = new Segments(memory, capacity);
     this.writable = new Segments(memory, capacity);
@@ -198,10 +181,8 @@ export class SplitQueue {
       const length = this.#data.getUint32(descriptor + 8, true);
       const flags = this.#data.getUint16(descriptor + 12, true);
       const next = this.#data.getUint16(descriptor + 14, true);
-      const position = length === 0 ? -1 : this.#memory.find(address, length);
-      if (position < 0) {
-        throw this.#error('BAD_BUFFER', `no ${length} bytes of memory at 0x${address.toString(16)}`);
-      }
+      if (length === 0) throw this.#error('BAD_BUFFER', `descriptor ${index} is of an empty buffer`);
+      const position = this.#place('BAD_BUFFER', 'a buffer', address, length);
       if ((flags & DESC_INDIRECT) !== 0) {
         const isAllowed = this.#indirect && !isIndirect && (flags & DESC_NEXT) === 0;
         entries = length / DESCRIPTOR_LENGTH;
@@ -234,7 +215,25 @@ export class SplitQueue {
     }
   }
 
-  #error(code: VirtqueueError['code'], what: string): VirtqueueError {
+  /** Host position of a ring, whose alignment carries over to the host as memory starts at a page. */
+  #placeRing(what: string, address: { lo: number; hi: number }, length: number, alignment: number): number {
+    const physical = address.hi * 2 ** 32 + address.lo;
+    if (physical % alignment !== 0) {
+      throw this.#error('BAD_QUEUE_ADDRESS', `the ${what} at 0x${physical.toString(16)} is misaligned`);
+    }
+    return this.#place('BAD_QUEUE_ADDRESS', `the ${what}`, physical, length);
+  }
+
+  #place(code: VirtqueueErrorCode, what: string, address: number, length: number): number {
+    try {
+      return this.#memory.hostOffset(address, length);
+    } catch (cause) {
+      if (!(cause instanceof GuestMemoryError)) throw cause;
+      throw this.#error(code, `${what} of ${length} bytes at 0x${address.toString(16)} is not in memory`);
+    }
+  }
+
+  #error(code: VirtqueueErrorCode, what: string): VirtqueueError {
     return new VirtqueueError(code, `queue ${this.index}: ${what}`);
   }
 }
