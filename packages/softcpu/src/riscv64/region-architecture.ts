@@ -1,4 +1,4 @@
-import { CodeBuilder, I32, I64, Op, type ValueType } from '@tsvmm/wasm-emitter';
+import { CodeBuilder, I64, Op, type ValueType } from '@tsvmm/wasm-emitter';
 import { HartBlock } from '../core/layout.ts';
 import type { GuestCode } from '../core/region/control-flow.ts';
 import {
@@ -14,8 +14,8 @@ import { RoundingMode } from './float/environment.ts';
 import { FLOAT_HELPERS, type FloatHelper } from './float/signatures.ts';
 import type { Instruction } from './instruction.ts';
 import type { Semantics } from './operands.ts';
+import { isAtomic, writeAtomic } from './region-atomics.ts';
 import { FLOAT_REGISTERS, RegionOperands, type Source, SourceRecorder } from './region-operands.ts';
-import { atomics, emitAtomic } from './semantics/atomic.ts';
 import { bitManipulationSemantics } from './semantics/bit-manipulation.ts';
 import { floatEffects, floatSemantics } from './semantics/float.ts';
 import { branchConditions, integerSemantics } from './semantics/integer.ts';
@@ -135,13 +135,13 @@ function isTranslatable({ operation, mode }: Instruction): boolean {
     operation in results ||
     operation in loads ||
     operation in stores ||
-    operation in atomics ||
+    isAtomic(operation) ||
     operation === 'fence'
   );
 }
 
 function mayLeave({ operation }: Instruction): boolean {
-  return operation in loads || operation in stores || operation in atomics;
+  return operation in loads || operation in stores || isAtomic(operation);
 }
 
 const REGISTER_OF: Readonly<Record<Source, (instruction: Instruction) => number>> = {
@@ -159,7 +159,7 @@ function readsOf(instruction: Instruction): number[] {
     sources = ['rs1'];
   } else if (operation in stores) {
     sources = ['rs1', stores[operation]?.float ? 'frs2' : 'rs2'];
-  } else if (operation in atomics) {
+  } else if (isAtomic(operation)) {
     sources = ['rs1', 'rs2'];
   }
   return sources.map((source) => REGISTER_OF[source](instruction)).filter((register) => register !== 0);
@@ -224,8 +224,9 @@ function writeInstruction(emitter: RegionEmitter, regionInstruction: RiscvRegion
     writeLoad(emitter, operands, regionInstruction);
   } else if (operation in stores) {
     writeStore(emitter, operands, regionInstruction);
-  } else if (operation in atomics) {
-    writeAtomic(emitter, operands, regionInstruction);
+  } else if (isAtomic(operation)) {
+    writeAtomic(emitter, operands, instruction, offset);
+    setResult(emitter, rd);
   } else if (operation === 'fence') {
     emitter.code.atomicFence();
   } else if (rd !== 0) {
@@ -243,7 +244,14 @@ function writeResult(emitter: RegionEmitter, operands: RegionOperands, instructi
   results[operation]?.(operands);
   if (floatEffects[operation]?.writesFloat) {
     emitter.code.set(emitter.register(FLOAT_REGISTERS + rd));
-  } else if (rd === 0) {
+  } else {
+    setResult(emitter, rd);
+  }
+}
+
+/** Sets an integer register to the i64 on the stack. */
+function setResult(emitter: RegionEmitter, rd: number): void {
+  if (rd === 0) {
     emitter.code.op(Op.drop);
   } else {
     emitter.code.set(emitter.register(rd));
@@ -275,10 +283,8 @@ function writeLoad(
       code.i64Const(NAN_BOX).op(Op.i64Or);
     }
     code.set(emitter.register(FLOAT_REGISTERS + instruction.rd));
-  } else if (instruction.rd === 0) {
-    code.op(Op.drop);
   } else {
-    code.set(emitter.register(instruction.rd));
+    setResult(emitter, instruction.rd);
   }
 }
 
@@ -294,34 +300,6 @@ function writeStore(
   emitter.translate(offset, 'write', access.width, () => pushAddress(operands, instruction));
   access.float ? operands.frs2() : operands.rs2();
   emitter.code.memory(access.opcode, 0, 0);
-}
-
-function writeAtomic(
-  emitter: RegionEmitter,
-  operands: RegionOperands,
-  { instruction, offset }: RiscvRegionInstruction,
-): void {
-  const access = atomics[instruction.operation];
-  if (access === undefined) {
-    return;
-  }
-  const { code } = emitter;
-  const locals = {
-    address: emitter.scratch(I32, 0),
-    operand: emitter.scratch(I64, 0),
-    old: emitter.scratch(I64, 1),
-    seen: emitter.scratch(I64, 2),
-  };
-  emitter.translate(offset, 'write', access.width, () => operands.rs1());
-  code.set(locals.address);
-  operands.rs2();
-  code.set(locals.operand);
-  emitAtomic(code, access, locals);
-  if (instruction.rd === 0) {
-    code.op(Op.drop);
-  } else {
-    code.set(emitter.register(instruction.rd));
-  }
 }
 
 function writeCondition(emitter: RegionEmitter, { instruction, offset }: RiscvRegionInstruction): void {
