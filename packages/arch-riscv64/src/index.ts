@@ -1,1 +1,3 @@
-export {};
+export { type DeviceTreeOptions, machineDeviceTree } from './device-tree.ts';
+export * as layout from './layout.ts';
+export { Riscv64Board } from './riscv64-board.ts';

@@ -6,7 +6,9 @@ export type MachineErrorCode =
   /** Kernel, initrd and tables do not fit into guest memory. */
   | 'MEMORY_TOO_SMALL'
   /** Two parts of the machine claim the same addresses. */
-  | 'OVERLAP';
+  | 'OVERLAP'
+  /** An image changed, or broke off, while it was read. */
+  | 'IMAGE_READ';
 
 /** A machine cannot be laid out as asked; the message says what to change. */
 export class MachineError extends Error {

@@ -56,6 +56,8 @@ export interface BlockConfiguration {
   readonly readOnly?: boolean;
   /** Mount this disk as the root file system: adds `root=/dev/vdX ro|rw` to the kernel's parameters. At most one. */
   readonly root?: boolean;
+  /** Give what the guest discards back to the host; default true. */
+  readonly sparse?: boolean;
   /** Serial number that the guest can read, up to 20 bytes of UTF-8; it appears in /dev/disk/by-id. */
   readonly id?: string;
   /** Logical block size told to the guest, in bytes; a power of two of at least 512; default 512. */
@@ -76,8 +78,6 @@ export interface SerialConfiguration {
   readonly hardware?: SerialHardware;
   /** Which one of its kind, from 1: `serial` 1 to 4 are COM1 to COM4 (ttyS0 to ttyS3); default 1. */
   readonly num?: number;
-  /** A virtio-console's port name, which appears as /dev/virtio-ports/NAME. */
-  readonly name?: string;
   /** The file (created, or appended to) or the socket to connect to, for the types `file`, `unix` and `unix-stream`. */
   readonly path?: string;
   /** A file, FIFO or terminal device whose bytes are the console's input. */
@@ -132,6 +132,7 @@ export interface ResolvedBlock {
   readonly path: string;
   readonly readOnly: boolean;
   readonly root: boolean;
+  readonly sparse: boolean;
   readonly id: string | undefined;
   readonly blockSize: number;
   /** The guest's name of it: vda, vdb, … vdz, vdaa. */
@@ -143,7 +144,6 @@ export interface ResolvedSerial {
   readonly type: SerialType;
   readonly hardware: SerialHardware;
   readonly num: number;
-  readonly name: string | undefined;
   readonly path: string | undefined;
   readonly input: string | undefined;
   readonly inputUnixStream: boolean;
@@ -316,6 +316,7 @@ function resolveBlock(block: BlockConfiguration, index: number): ResolvedBlock {
     path,
     readOnly: block.readOnly ?? false,
     root: block.root ?? false,
+    sparse: block.sparse ?? true,
     id: block.id,
     blockSize,
     guestName: blockDeviceName(index),
@@ -429,7 +430,6 @@ function sink(num: number): ResolvedSerial {
     type: 'sink',
     hardware: 'serial',
     num,
-    name: undefined,
     path: undefined,
     input: undefined,
     inputUnixStream: false,
@@ -453,7 +453,6 @@ function resolveSerial(serial: SerialConfiguration, index: number): ResolvedSeri
       index,
     ),
     num: serial.num ?? 1,
-    name: serial.name,
     path:
       serial.path === undefined ? undefined : checkPath('serials', serial.path, "a console's path", index),
     input:
@@ -475,9 +474,6 @@ function resolveSerial(serial: SerialConfiguration, index: number): ResolvedSeri
   }
   if (resolved.earlycon && hardware !== 'serial') {
     fail('CONFLICT', `only hardware serial can be the early console; ${hardware} comes up too late for it`);
-  }
-  if (resolved.name !== undefined && hardware !== 'virtio-console') {
-    fail('CONFLICT', 'only a virtio-console has a name');
   }
   if (resolved.inputUnixStream && type !== 'unix-stream') {
     fail('CONFLICT', `input from a stream socket needs type unix-stream, not ${type}`);

@@ -24,3 +24,6 @@ export {
   type VirtualMachineConfiguration,
   validateConfiguration,
 } from './configuration.ts';
+export { VirtualMachineError, type VirtualMachineErrorCode } from './errors.ts';
+export type { Log, LogRecord } from './log.ts';
+export { type CreateOptions, VirtualMachine, type VmConsole, type VmExit } from './virtual-machine.ts';

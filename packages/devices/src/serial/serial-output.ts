@@ -26,10 +26,15 @@ export class SerialOutput implements AsyncDisposable {
     this.#finished = this.#drain(options.onError);
   }
 
-  /** Closes the ring, writes what is still in it, then closes the sink. */
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** Closes the ring and writes what is still in it: for when the guest has stopped. */
+  async finish(): Promise<void> {
     this.#ring.close();
     await this.#finished;
+  }
+
+  /** Finishes, then closes the sink. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.finish();
     await this.#sink[Symbol.asyncDispose]();
   }
 

@@ -1,0 +1,113 @@
+import {
+  alignUp,
+  type Board,
+  type BoardOptions,
+  type BootOptions,
+  type BootRegisters,
+  hex,
+  KernelCommandLine,
+  loadInitrd,
+  MachineError,
+  type PciPlacement,
+  type SerialPlacement,
+} from '@tsvmm/arch';
+import { toBytes } from '@tsvmm/fdt';
+import type { VmOptions } from '@tsvmm/hypervisor';
+import { loadKernel } from '@tsvmm/kernel-loader';
+import type { GuestMemory } from '@tsvmm/vm-memory';
+import { machineDeviceTree } from './device-tree.ts';
+import {
+  APLIC_ADDRESS,
+  APLIC_SOURCES,
+  COMMAND_LINE_MAXIMUM,
+  FDT_ALIGNMENT,
+  FDT_MAXIMUM,
+  IMSIC_ADDRESS,
+  IMSIC_IDENTITIES,
+  INITRD_ALIGNMENT,
+  PCI_CAM_ADDRESS,
+  PCI_CAM_SIZE,
+  PCI_LOW_WINDOW,
+  PCI_PIN_SOURCES,
+  pciHighWindow,
+  RAM_START,
+  SERIAL_ADDRESSES,
+  SERIAL_SOURCES,
+} from './layout.ts';
+
+const KASLR_SEED_SIZE = 8;
+const RNG_SEED_SIZE = 256;
+
+/** The riscv64 machine: S-mode guests on SBI, AIA interrupt controllers, PCI by CAM, four UARTs. */
+export class Riscv64Board implements Board {
+  readonly architecture = 'riscv64';
+  readonly vm: VmOptions;
+  readonly serialPorts: readonly SerialPlacement[];
+  readonly pci: PciPlacement;
+  readonly #options: BoardOptions;
+
+  constructor(options: BoardOptions) {
+    const { ramSize, vcpuCount } = options;
+    this.#options = options;
+    this.vm = {
+      architecture: 'riscv64',
+      ram: [{ guestAddress: RAM_START, size: ramSize }],
+      vcpuCount,
+      aia: {
+        imsicAddress: IMSIC_ADDRESS,
+        imsicIdentities: IMSIC_IDENTITIES,
+        aplicAddress: APLIC_ADDRESS,
+        aplicSources: APLIC_SOURCES,
+      },
+    };
+    this.serialPorts = SERIAL_ADDRESSES.map((address, index) => ({
+      address,
+      source: SERIAL_SOURCES[index] ?? 0,
+    }));
+    this.pci = {
+      configuration: { kind: 'cam', address: PCI_CAM_ADDRESS, size: PCI_CAM_SIZE },
+      lowWindow: PCI_LOW_WINDOW,
+      highWindow: pciHighWindow(ramSize),
+      pinSources: PCI_PIN_SOURCES,
+    };
+  }
+
+  /**
+   * Kernel, then initrd, then device tree, from low to high addresses; a0 is the hart's id and a1 the device tree
+   * (Linux, Documentation/arch/riscv/boot.rst).
+   */
+  async boot(memory: GuestMemory, options: BootOptions): Promise<BootRegisters> {
+    const commandLine = new KernelCommandLine(COMMAND_LINE_MAXIMUM);
+    for (const parameter of options.parameters) {
+      commandLine.append(parameter);
+    }
+    const kernel = await loadKernel(options.kernel, memory, {
+      architecture: 'riscv64',
+      ramBase: RAM_START,
+      maxUnpackedSize: this.#options.ramSize,
+    });
+    const initrd =
+      options.initrd && (await loadInitrd(memory, options.initrd, alignUp(kernel.end, INITRD_ALIGNMENT)));
+    const tree = machineDeviceTree({
+      ...this.#options,
+      commandLine: commandLine.toString(),
+      initrd,
+      serialPorts: this.serialPorts,
+      standardOutput: options.standardOutput,
+      pci: this.pci,
+      pciInterrupts: options.pciInterrupts,
+      kaslrSeed: crypto.getRandomValues(new Uint8Array(KASLR_SEED_SIZE)),
+      rngSeed: crypto.getRandomValues(new Uint8Array(RNG_SEED_SIZE)),
+    });
+    const blob = toBytes(tree, { maxSize: FDT_MAXIMUM });
+    const address = alignUp(initrd?.end ?? kernel.end, FDT_ALIGNMENT);
+    if (!memory.contains(address, blob.length)) {
+      throw new MachineError(
+        'MEMORY_TOO_SMALL',
+        `kernel and initrd leave no room for the device tree at ${hex(address)}: raise --mem`,
+      );
+    }
+    memory.copyIn(address, blob);
+    return { pc: BigInt(kernel.entry), x10: 0n, x11: BigInt(address) };
+  }
+}

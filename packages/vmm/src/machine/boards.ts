@@ -1,0 +1,20 @@
+import type { Board, BoardOptions } from '@tsvmm/arch';
+import { Riscv64Board } from '@tsvmm/arch-riscv64';
+import { type Architecture, ConfigurationError } from '../configuration.ts';
+
+const BOARDS: Partial<Record<Architecture, new (options: BoardOptions) => Board>> = {
+  riscv64: Riscv64Board,
+};
+
+/** @throws ConfigurationError NOT_BUILT for an architecture that has no board yet */
+export function createBoard(architecture: Architecture, options: BoardOptions): Board {
+  const BoardOfArchitecture = BOARDS[architecture];
+  if (BoardOfArchitecture === undefined) {
+    throw new ConfigurationError(
+      'NOT_BUILT',
+      'architecture',
+      `machines for ${architecture} are not built yet: use a kernel for ${Object.keys(BOARDS).join(' or ')}`,
+    );
+  }
+  return new BoardOfArchitecture(options);
+}

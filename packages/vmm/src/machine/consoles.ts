@@ -1,0 +1,150 @@
+import type { SerialPlacement } from '@tsvmm/arch';
+import {
+  attachUart16550,
+  type BusEntry,
+  ByteRing,
+  type DeviceEnvironment,
+  type DeviceError,
+  describeUart16550,
+  SerialInput,
+  SerialOutput,
+  type SerialSink,
+  UART16550_LENGTH,
+  VirtioPciDevice,
+} from '@tsvmm/devices';
+import type { ResolvedSerial } from '../configuration.ts';
+import type { Log } from '../log.ts';
+import type { PanicWatch } from '../panic-watch.ts';
+import { openSerialBackEnd } from './serial-back-end.ts';
+
+/** The consoles of a machine: ports for the bus, devices for PCI, and what is connected to them on this thread. */
+export interface Consoles extends AsyncDisposable {
+  readonly busEntries: readonly BusEntry[];
+  readonly virtioDevices: readonly VirtioPciDevice[];
+  /** `console=` and `earlycon=` for the kernel. */
+  readonly parameters: readonly string[];
+  /** Index of the serial port that is the kernel's standard output. */
+  readonly standardOutput: number | undefined;
+  /** Input of the console that has standard input. */
+  readonly standardInput: SerialInput | undefined;
+  /** Where the firmware's debug console goes: to the port that is the console, if any. */
+  readonly debugConsole: SharedArrayBuffer | undefined;
+  /** Carries what the guest wrote to the end, once it has stopped. */
+  drain(): Promise<void>;
+}
+
+interface Connection {
+  readonly output: SerialOutput;
+  readonly input: SerialInput | undefined;
+}
+
+/**
+ * Makes the consoles and starts to carry their output.
+ *
+ * @throws DeviceError when a file or socket cannot be opened
+ */
+export async function createConsoles(
+  serials: readonly ResolvedSerial[],
+  ports: readonly SerialPlacement[],
+  environment: DeviceEnvironment,
+  watch: PanicWatch,
+  log: Log,
+): Promise<Consoles> {
+  await using cleanup = new AsyncDisposableStack();
+  const outputs: SerialOutput[] = [];
+  const busEntries: BusEntry[] = [];
+  const virtioDevices: VirtioPciDevice[] = [];
+  const parameters: string[] = [];
+  let standardOutput: number | undefined;
+  let standardInput: SerialInput | undefined;
+  let debugConsole: SharedArrayBuffer | undefined;
+
+  for (const serial of serials) {
+    const output = ByteRing.create();
+    const input =
+      serial.stdin || serial.input !== undefined || serial.inputUnixStream ? ByteRing.create() : undefined;
+    let arrived = (): void => {};
+    let device: string;
+    if (serial.hardware === 'serial') {
+      const index = serial.num - 1;
+      const port = ports[index];
+      if (port === undefined) {
+        continue;
+      }
+      device = `ttyS${index}`;
+      const uart = describeUart16550({ output, ...(input && { input }), interrupt: port.source });
+      busEntries.push({ start: port.address, length: UART16550_LENGTH, device: uart });
+      if (input !== undefined) {
+        const registers = attachUart16550(uart, environment);
+        arrived = () => registers.inputArrived();
+      }
+      if (serial.console) {
+        standardOutput = index;
+      }
+      if (serial.earlycon) {
+        parameters.push(`earlycon=uart8250,mmio,0x${port.address.toString(16)}`);
+      }
+    } else {
+      device = `hvc${serial.num - 1}`;
+      virtioDevices.push(cleanup.use(VirtioPciDevice.console(output, input)));
+    }
+    if (serial.console) {
+      parameters.push(`console=${device}`);
+      debugConsole = output.state;
+    }
+    const watched = serial.console ? watch : undefined;
+    const connection = await connect(serial, device, output, input, arrived, watched, log);
+    cleanup.use(connection.output);
+    outputs.push(connection.output);
+    cleanup.defer(() => connection.input?.close());
+    if (serial.stdin) {
+      standardInput = connection.input;
+    }
+  }
+
+  const owned = cleanup.move();
+  return {
+    busEntries,
+    virtioDevices,
+    parameters,
+    standardOutput,
+    standardInput,
+    debugConsole,
+    drain: async () => {
+      await Promise.all(outputs.map((output) => output.finish()));
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+async function connect(
+  serial: ResolvedSerial,
+  device: string,
+  output: ByteRing,
+  input: ByteRing | undefined,
+  arrived: () => void,
+  watch: PanicWatch | undefined,
+  log: Log,
+): Promise<Connection> {
+  const serialInput = input && new SerialInput(input, arrived);
+  const sink = await openSerialBackEnd(serial, serialInput);
+  const onError = (error: DeviceError): void => {
+    log({ level: 'warn', target: 'devices', message: `${device}: ${error.message}` });
+  };
+  return {
+    output: new SerialOutput(output, watch === undefined ? sink : watched(sink, watch), { onError }),
+    input: serialInput,
+  };
+}
+
+/** A sink that lets the watch read along. */
+function watched(sink: SerialSink, watch: PanicWatch): SerialSink {
+  return {
+    name: sink.name,
+    write: (bytes) => {
+      watch.push(bytes);
+      return sink.write(bytes);
+    },
+    [Symbol.asyncDispose]: () => sink[Symbol.asyncDispose](),
+  };
+}

@@ -1,0 +1,51 @@
+import type { Board } from '@tsvmm/arch';
+import { type BusDescriptor, describeBus, PciTopology, VirtioPciDevice } from '@tsvmm/devices';
+import type { ResolvedConfiguration } from '../configuration.ts';
+import type { Consoles } from './consoles.ts';
+
+/** Everything on the machine's buses, before the guest starts. */
+export interface Devices extends Disposable {
+  readonly mmio: BusDescriptor;
+  readonly pci: PciTopology;
+}
+
+/**
+ * Creates the devices and gives them addresses, in crosvm's order of PCI slots: console, block, rng.
+ *
+ * @throws DeviceError when an image cannot be opened, or there is no room
+ */
+export function createDevices(
+  configuration: ResolvedConfiguration,
+  board: Board,
+  consoles: Consoles,
+): Devices {
+  using cleanup = new DisposableStack();
+  const { configuration: space, lowWindow, highWindow, pinSources } = board.pci;
+  const pci = cleanup.use(new PciTopology({ intxSources: pinSources }));
+  for (const console of consoles.virtioDevices) {
+    pci.add(console);
+  }
+  for (const block of configuration.blocks) {
+    const options = { blockSize: block.blockSize, ...(block.id !== undefined && { id: block.id }) };
+    pci.add(VirtioPciDevice.block({ path: block.path, readOnly: block.readOnly }, options));
+  }
+  if (configuration.rng) {
+    pci.add(VirtioPciDevice.rng());
+  }
+  const low = { start: lowWindow.start, size: lowWindow.end - lowWindow.start };
+  const high = { start: highWindow.start, size: highWindow.end - highWindow.start };
+  pci.assignBars(low, high);
+  const root = pci.descriptor();
+  const mmio = describeBus([
+    ...consoles.busEntries,
+    {
+      start: space.address,
+      length: space.size,
+      device: { kind: 'pci-config', mechanism: space.kind, root },
+    },
+    { start: low.start, length: low.size, device: { kind: 'pci-window', root } },
+    { start: high.start, length: high.size, device: { kind: 'pci-window', root } },
+  ]);
+  const owned = cleanup.move();
+  return { mmio, pci, [Symbol.dispose]: () => owned.dispose() };
+}

@@ -1,0 +1,271 @@
+import { open } from 'node:fs/promises';
+import { IoWorker, type PciTopology, type SerialInput } from '@tsvmm/devices';
+import { selectHypervisor, type VcpuStop, type Vm } from '@tsvmm/hypervisor';
+import type { ByteSource } from '@tsvmm/kernel-loader';
+import {
+  checkConfigurationFiles,
+  type ResolvedConfiguration,
+  type VirtualMachineConfiguration,
+  validateConfiguration,
+} from './configuration.ts';
+import { VirtualMachineError } from './errors.ts';
+import type { IoEnvironmentData } from './io-environment.ts';
+import type { Log } from './log.ts';
+import { createBoard } from './machine/boards.ts';
+import { type Consoles, createConsoles } from './machine/consoles.ts';
+import { createDevices, type Devices } from './machine/devices.ts';
+import { PanicWatch } from './panic-watch.ts';
+import { VcpuThread } from './vcpu-thread.ts';
+import type { VcpuWorkerData } from './vcpu-worker.ts';
+
+const MIB = 2 ** 20;
+
+export interface CreateOptions {
+  /** Ends creation, which then throws the signal's reason. A machine that exists is ended with {@link VirtualMachine.stop}. */
+  readonly signal?: AbortSignal;
+  /** Gets what the machine has to say. */
+  readonly log?: Log;
+}
+
+/** How a machine ended. */
+export interface VmExit {
+  /**
+   * - `stop`: powered off by the guest, or by {@link VirtualMachine.stop}
+   * - `reset`: the guest asked for a reboot
+   * - `crash`: the guest, or a vCPU, cannot go on
+   * - `panic`: the guest's kernel panicked
+   * - `watchdog`: the guest's watchdog expired
+   */
+  readonly kind: 'stop' | 'reset' | 'crash' | 'panic' | 'watchdog';
+  /** For people. */
+  readonly reason: string;
+}
+
+/** The console that takes standard input. */
+export interface VmConsole {
+  readonly input: {
+    /** Resolves when the guest has taken enough for the last byte to fit: await it before writing more. */
+    write(bytes: Uint8Array): Promise<void>;
+  };
+}
+
+interface Parts {
+  readonly configuration: ResolvedConfiguration;
+  readonly vm: Vm;
+  readonly consoles: Consoles;
+  readonly devices: Devices;
+  readonly registers: Readonly<Record<string, bigint>>;
+  readonly watch: PanicWatch;
+  readonly log: Log;
+  readonly cleanup: AsyncDisposableStack;
+}
+
+/**
+ * A virtual machine: made from plain data, started once, run to its end.
+ *
+ * ```ts
+ * await using vm = await VirtualMachine.create({ kernel: 'Image' });
+ * await vm.start();
+ * const { kind, reason } = await vm.exit;
+ * ```
+ *
+ * Disposing ends the guest if it runs, and releases everything in the reverse order of its creation.
+ */
+export class VirtualMachine implements AsyncDisposable {
+  /** Resolves when the guest has ended; rejects with VirtualMachineError THREAD_FAILED when a thread of the machine failed. */
+  readonly exit: Promise<VmExit>;
+  readonly #parts: Parts;
+  readonly #resolveExit: (exit: VmExit) => void;
+  readonly #rejectExit: (error: unknown) => void;
+  readonly #threads: VcpuThread[] = [];
+  #started = false;
+  #ended = false;
+
+  private constructor(parts: Parts) {
+    this.#parts = parts;
+    const { promise, resolve, reject } = Promise.withResolvers<VmExit>();
+    this.exit = promise;
+    this.exit.catch(() => {});
+    this.#resolveExit = resolve;
+    this.#rejectExit = reject;
+  }
+
+  /**
+   * Builds a machine up to the point where its vCPUs can start.
+   *
+   * @throws ConfigurationError for a configuration that cannot become a machine
+   * @throws HypervisorError, DeviceError, MachineError, KernelImageError from the parts; each says what to do
+   */
+  static async create(
+    configuration: VirtualMachineConfiguration,
+    options: CreateOptions = {},
+  ): Promise<VirtualMachine> {
+    const { signal, log = () => {} } = options;
+    const resolved = validateConfiguration(configuration);
+    await checkConfigurationFiles(resolved);
+    signal?.throwIfAborted();
+
+    await using cleanup = new AsyncDisposableStack();
+    const architecture = resolved.architecture ?? 'riscv64';
+    const board = createBoard(architecture, {
+      ramSize: resolved.memory.sizeMiB * MIB,
+      vcpuCount: resolved.cpus.count,
+    });
+    const { hypervisor, reason } = selectHypervisor(resolved.hypervisor.kind, architecture);
+    cleanup.use(hypervisor);
+    log({ level: 'info', target: 'hypervisor', message: `${hypervisor.kind}: ${reason}` });
+    const vm = cleanup.use(await hypervisor.createVm(board.vm));
+
+    const watch = new PanicWatch();
+    const environment = { interrupts: vm.interrupts };
+    const consoles = cleanup.use(
+      await createConsoles(resolved.serials, board.serialPorts, environment, watch, log),
+    );
+    const devices = cleanup.use(createDevices(resolved, board, consoles));
+    signal?.throwIfAborted();
+
+    await using images = new AsyncDisposableStack();
+    const registers = await board.boot(vm.memory, {
+      kernel: await openImage(resolved.kernel, images),
+      initrd: resolved.initrd === undefined ? undefined : await openImage(resolved.initrd, images),
+      parameters: ['panic=-1', ...consoles.parameters, ...resolved.params],
+      standardOutput: consoles.standardOutput,
+      pciInterrupts: pciInterrupts(devices.pci),
+    });
+    signal?.throwIfAborted();
+    return new VirtualMachine({
+      configuration: resolved,
+      vm,
+      consoles,
+      devices,
+      registers,
+      watch,
+      log,
+      cleanup: cleanup.move(),
+    });
+  }
+
+  /** Undefined when no console has standard input. */
+  get console(): VmConsole | undefined {
+    const input: SerialInput | undefined = this.#parts.consoles.standardInput;
+    return input && { input };
+  }
+
+  /**
+   * Starts the threads: I/O first, then the vCPUs.
+   *
+   * @throws VirtualMachineError INVALID_STATE when it was started before
+   * @throws DeviceError when a device's back end cannot be opened
+   */
+  async start(): Promise<void> {
+    if (this.#started) {
+      throw new VirtualMachineError('INVALID_STATE', 'a virtual machine is started once: create another one');
+    }
+    this.#started = true;
+    const { vm, devices, consoles, registers, cleanup, log, configuration } = this.#parts;
+    const environment: IoEnvironmentData = {
+      memory: vm.memory.descriptor(),
+      interrupts: vm.interruptsDescriptor(),
+    };
+    const io = await IoWorker.start({
+      devices: devices.pci.virtioDevices,
+      environment: {
+        module: new URL(`./io-environment${import.meta.url.slice(-3)}`, import.meta.url),
+        data: environment,
+      },
+      onBroken: ({ device, error }) => {
+        log({ level: 'error', target: 'devices', message: `${device} stopped: ${error.message}` });
+      },
+      onFailure: (error) => this.#end({ kind: 'crash', reason: error.message }),
+    });
+    cleanup.use(io);
+    const shared: Omit<VcpuWorkerData, 'vcpu' | 'registers'> = {
+      interrupts: environment.interrupts,
+      memory: environment.memory,
+      mmio: devices.mmio,
+      debugConsole: consoles.debugConsole,
+    };
+    for (let id = 0; id < configuration.cpus.count; id++) {
+      const data = { ...shared, registers: id === 0 ? registers : {} };
+      const thread = cleanup.use(new VcpuThread(vm.createVcpu(id), data));
+      this.#threads.push(thread);
+      thread.stopped.then(
+        (stop) => this.#stopped(stop),
+        (error: unknown) => this.#fail(error),
+      );
+    }
+  }
+
+  /** Ends the guest as if its power were cut; {@link exit} then resolves with the kind `stop`. */
+  async stop(): Promise<void> {
+    this.#end({ kind: 'stop', reason: 'the virtual machine was stopped' });
+    await this.exit;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#end({ kind: 'stop', reason: 'the virtual machine was disposed' });
+    await this.#parts.cleanup.disposeAsync();
+  }
+
+  #stopped(stop: VcpuStop): void {
+    const kinds = {
+      shutdown: 'stop',
+      reset: 'reset',
+      crash: 'crash',
+      error: 'crash',
+      stopped: 'stop',
+    } as const;
+    this.#end({ kind: kinds[stop.reason], reason: stop.detail });
+  }
+
+  /** The first end counts. */
+  #end(exit: VmExit): void {
+    if (!this.#ended) {
+      this.#ended = true;
+      this.#quiesce().then(
+        () => this.#resolveExit(this.#withPanic(exit)),
+        (error: unknown) => this.#rejectExit(error),
+      );
+    }
+  }
+
+  #fail(error: unknown): void {
+    if (!this.#ended) {
+      this.#ended = true;
+      const reject = () => this.#rejectExit(error);
+      this.#quiesce().then(reject, reject);
+    }
+  }
+
+  /** Stops all vCPUs and carries what the guest wrote to where it goes. */
+  async #quiesce(): Promise<void> {
+    await Promise.all(this.#threads.map((thread) => thread[Symbol.asyncDispose]()));
+    await this.#parts.consoles.drain();
+  }
+
+  /** A kernel that panics reboots: what it wrote before tells the two apart. */
+  #withPanic(exit: VmExit): VmExit {
+    const { panic } = this.#parts.watch;
+    return exit.kind === 'reset' && panic !== undefined
+      ? { kind: 'panic', reason: `the guest kernel panicked: ${panic}` }
+      : exit;
+  }
+}
+
+async function openImage(path: string, resources: AsyncDisposableStack): Promise<ByteSource> {
+  const file = resources.use(await open(path, 'r'));
+  const { size } = await file.stat();
+  return {
+    size,
+    read: async (offset, into) => (await file.read(into, 0, into.length, offset)).bytesRead,
+  };
+}
+
+function pciInterrupts(pci: PciTopology) {
+  return pci.interruptRoutes.map(({ address, pin, source }) => ({
+    device: address.device,
+    function: address.function,
+    pin,
+    source,
+  }));
+}
