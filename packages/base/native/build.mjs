@@ -44,8 +44,9 @@ const nodeGyp = () => require.resolve('node-gyp/bin/node-gyp.js');
 
 switch (process.argv[2]) {
   case 'build':
-    // Without bundled headers node-gyp downloads them.
-    run(nodeGyp(), ['rebuild', '--silent', ...(headers ? [`--nodedir=${headers}`] : [])]);
+    // Not 'rebuild': that would take the add-on away from whoever runs meanwhile. Without bundled headers node-gyp downloads
+    // them.
+    run(nodeGyp(), ['configure', 'build', '--silent', ...(headers ? [`--nodedir=${headers}`] : [])]);
     break;
   case 'prebuilt': {
     const env = { ...process.env, ...(headers ? { npm_config_nodedir: headers } : {}) };
