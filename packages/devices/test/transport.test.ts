@@ -1,0 +1,179 @@
+import { expect, test } from 'vitest';
+import { ByteRing, VirtioPciDevice } from '../src/index.ts';
+import { EVENT_IDX, INDIRECT_DESC, VERSION_1, VirtioDriver } from './support/guest.ts';
+import { startMachine } from './support/machine.ts';
+
+const rng = () => startMachine([VirtioPciDevice.rng()]);
+
+/** Asks the entropy device for `length` bytes and resolves with how many came. */
+async function ask(driver: VirtioDriver, length: number, message = 5): Promise<number> {
+  const { guest } = driver;
+  const queue = driver.queues[0];
+  if (!queue) throw new Error('no queue');
+  const seen = guest.interrupts.message(message);
+  queue.add([{ address: guest.allocate(length), length, write: true }]);
+  driver.kick(0);
+  await guest.interrupts.nextMessage(message, seen);
+  return queue.take()?.length ?? 0;
+}
+
+function start(driver: VirtioDriver, message?: number): void {
+  if (message !== undefined) driver.enableMsix();
+  expect(driver.negotiate([VERSION_1, EVENT_IDX])).toBe(true);
+  driver.setUpQueue(0, 16, message);
+  driver.status = 15;
+}
+
+test('features can only be what is offered, with VERSION_1, and are fixed by FEATURES_OK', async () => {
+  await using machine = await rng();
+  const driver = new VirtioDriver(machine.guest, 1);
+  expect(driver.features()).toBe((1n << 28n) | (1n << 29n) | (1n << 32n));
+  expect(driver.negotiate([EVENT_IDX])).toBe(false);
+  expect(driver.status).toBe(3);
+  expect(driver.negotiate([VERSION_1, 5])).toBe(false);
+  expect(driver.negotiate([VERSION_1, INDIRECT_DESC])).toBe(true);
+  machine.guest.write(driver.common + 8, 4, 0);
+  machine.guest.write(driver.common + 12, 4, 0);
+  expect(machine.guest.read(driver.common + 12, 4)).toBe(2 ** 28);
+});
+
+test('DRIVER_OK without FEATURES_OK starts nothing', async () => {
+  await using machine = await rng();
+  const driver = new VirtioDriver(machine.guest, 1);
+  driver.status = 1 | 2 | 4;
+  expect(driver.status).toBe(3);
+});
+
+test('queue registers are per queue, and a queue that does not exist has size 0', async () => {
+  await using machine = await startMachine([VirtioPciDevice.console(ByteRing.create())]);
+  const { guest } = machine;
+  const { common } = new VirtioDriver(guest, 1);
+  const select = (queue: number) => guest.write(common + 0x16, 2, queue);
+  expect(guest.read(common + 0x12, 2)).toBe(2);
+  select(1);
+  expect(guest.read(common + 0x18, 2)).toBe(256);
+  expect(guest.read(common + 0x1a, 2)).toBe(0xffff);
+  guest.write(common + 0x18, 2, 64);
+  guest.write(common + 0x1a, 2, 2);
+  guest.write(common + 0x20, 4, 0x1234_5000);
+  guest.write(common + 0x24, 4, 7);
+  guest.write(common + 0x1a, 2, 3); // There are three vectors.
+  expect(guest.read(common + 0x1a, 2)).toBe(0xffff);
+  select(0);
+  expect([guest.read(common + 0x18, 2), guest.read(common + 0x20, 4)]).toEqual([256, 0]);
+  select(1);
+  expect([guest.read(common + 0x18, 2), guest.read(common + 0x20, 4)]).toEqual([64, 0x1234_5000]);
+  expect([guest.read(common + 0x24, 4), guest.read(common + 0x1e, 2)]).toEqual([7, 1]);
+  guest.write(common + 0x1c, 2, 1);
+  guest.write(common + 0x20, 4, 0); // Too late: the queue is enabled.
+  expect(guest.read(common + 0x20, 4)).toBe(0x1234_5000);
+  select(2);
+  expect([guest.read(common + 0x18, 2), guest.read(common + 0x1c, 2)]).toEqual([0, 0]);
+});
+
+test('random numbers come by MSI-X, and come again after a reset', async () => {
+  await using machine = await rng();
+  const driver = new VirtioDriver(machine.guest, 1);
+  start(driver, 5);
+  expect(await ask(driver, 1000)).toBe(1000);
+  expect(await ask(driver, 1000)).toBe(1000);
+  await driver.reset();
+  expect(machine.guest.read(driver.common + 0x18, 2)).toBe(256);
+  start(driver, 5);
+  expect(await ask(driver, 16)).toBe(16);
+});
+
+test('a driver that does not wait for its reset works all the same', async () => {
+  await using machine = await rng();
+  const driver = new VirtioDriver(machine.guest, 1);
+  for (let round = 0; round < 20; round++) {
+    driver.status = 0;
+    start(driver, 5);
+    if (round % 3 === 0) expect(await ask(driver, 8)).toBe(8);
+  }
+  expect(machine.broken).toEqual([]);
+});
+
+test('a masked vector stays pending until it is unmasked', async () => {
+  await using machine = await rng();
+  const { guest } = machine;
+  const driver = new VirtioDriver(guest, 1);
+  start(driver, 5);
+  const queue = driver.queues[0];
+  driver.setVector(1, 5, true);
+  queue?.add([{ address: guest.allocate(8), length: 8, write: true }]);
+  driver.kick(0);
+  while (guest.read(driver.pba, 4) === 0) await new Promise(setImmediate);
+  expect(guest.read(driver.pba, 4)).toBe(2);
+  expect(guest.interrupts.message(5)).toBe(0);
+  driver.setVector(1, 6);
+  expect(guest.interrupts.message(6)).toBe(1);
+  expect(guest.read(driver.pba, 4)).toBe(0);
+
+  // The same by the function's mask bit.
+  guest.setConfig(1, driver.msix + 2, 0xc000, 2);
+  queue?.take();
+  queue?.add([{ address: guest.allocate(8), length: 8, write: true }]);
+  driver.kick(0);
+  while (guest.read(driver.pba, 4) === 0) await new Promise(setImmediate);
+  guest.setConfig(1, driver.msix + 2, 0x8000, 2);
+  expect(guest.interrupts.message(6)).toBe(2);
+});
+
+test('without MSI-X the INTx line follows the ISR register', async () => {
+  await using machine = await rng();
+  const { guest } = machine;
+  const driver = new VirtioDriver(guest, 1);
+  start(driver);
+  driver.queues[0]?.add([{ address: guest.allocate(8), length: 8, write: true }]);
+  driver.kick(0);
+  await guest.interrupts.lineIs(1, true);
+  expect(guest.config(1, 6, 2) & 8).toBe(8);
+  guest.setConfig(1, 4, 0x406, 2); // Interrupt disable.
+  expect(guest.interrupts.line(1)).toBe(false);
+  guest.setConfig(1, 4, 0x006, 2);
+  expect(guest.interrupts.line(1)).toBe(true);
+  expect(guest.read(driver.isr, 1)).toBe(1);
+  expect(guest.read(driver.isr, 1)).toBe(0);
+  expect(guest.interrupts.line(1)).toBe(false);
+  expect(guest.config(1, 6, 2) & 8).toBe(0);
+});
+
+test('two functions share an INTx line that falls with the last of them', async () => {
+  await using machine = await startMachine([VirtioPciDevice.rng(), VirtioPciDevice.rng()], [4]);
+  const { guest } = machine;
+  const drivers = [1, 2].map((device) => new VirtioDriver(guest, device));
+  for (const driver of drivers) {
+    start(driver);
+    driver.queues[0]?.add([{ address: guest.allocate(8), length: 8, write: true }]);
+    driver.kick(0);
+  }
+  for (const driver of drivers) while (driver.queues[0]?.usedIndex === 0) await new Promise(setImmediate);
+  for (const driver of drivers) {
+    await guest.interrupts.lineIs(4, true);
+    while (guest.read(driver.isr, 1) === 0) await new Promise(setImmediate);
+  }
+  expect(guest.interrupts.line(4)).toBe(false);
+});
+
+test('firmware reaches the registers through VIRTIO_PCI_CAP_PCI_CFG', async () => {
+  await using machine = await rng();
+  const { guest } = machine;
+  const driver = new VirtioDriver(guest, 1);
+  const { pciCfg } = driver;
+  const at = (offset: number, length: number) => {
+    guest.setConfig(1, pciCfg + 4, 0, 1);
+    guest.setConfig(1, pciCfg + 8, offset);
+    guest.setConfig(1, pciCfg + 12, length);
+  };
+  at(0x12, 2);
+  expect(guest.config(1, pciCfg + 16, 2)).toBe(1);
+  at(0x14, 1);
+  guest.setConfig(1, pciCfg + 16, 3, 1);
+  expect(driver.status).toBe(3);
+  at(0x8000, 4);
+  guest.setConfig(1, pciCfg + 16, 0xffff_ffff);
+  at(0x14, 3);
+  guest.setConfig(1, pciCfg + 16, 0);
+  expect(driver.status).toBe(3);
+});
