@@ -14,12 +14,13 @@ import { RoundingMode } from './float/environment.ts';
 import { FLOAT_HELPERS, type FloatHelper } from './float/signatures.ts';
 import type { Instruction } from './instruction.ts';
 import type { Semantics } from './operands.ts';
+import { accessRun, setResult, writeAccess, writeAccessRun } from './region-accesses.ts';
 import { isAtomic, writeAtomic } from './region-atomics.ts';
 import { FLOAT_REGISTERS, RegionOperands, type Source, SourceRecorder } from './region-operands.ts';
 import { bitManipulationSemantics } from './semantics/bit-manipulation.ts';
 import { floatEffects, floatSemantics } from './semantics/float.ts';
 import { branchConditions, integerSemantics } from './semantics/integer.ts';
-import { loads, NAN_BOX, stores } from './semantics/memory.ts';
+import { loads, stores } from './semantics/memory.ts';
 import { multiplyDivideSemantics } from './semantics/multiply-divide.ts';
 
 /** An RV64 instruction in a region. */
@@ -57,7 +58,8 @@ export const riscvRegions: RegionArchitecture<RiscvRegionInstruction> = {
   ],
   decode: decodeForRegion,
   writeGuard,
-  writeInstruction,
+  writeInstructions,
+  writeLink,
   writeCondition,
   writeTarget,
   helperType,
@@ -214,25 +216,39 @@ function writeGuard(
   }
 }
 
+function writeInstructions(emitter: RegionEmitter, instructions: readonly RiscvRegionInstruction[]): void {
+  for (let index = 0; index < instructions.length; ) {
+    const run = accessRun(instructions, index);
+    if (run.length > 1) {
+      writeAccessRun(emitter, run);
+      index += run.length;
+    } else {
+      writeInstruction(emitter, instructions[index] as RiscvRegionInstruction);
+      index++;
+    }
+  }
+}
+
 function writeInstruction(emitter: RegionEmitter, regionInstruction: RiscvRegionInstruction): void {
-  const { instruction, offset, length } = regionInstruction;
+  const { instruction, offset } = regionInstruction;
   const { operation, rd } = instruction;
   const operands = new RegionOperands(emitter, instruction, offset);
   if (operation in results) {
     writeResult(emitter, operands, instruction);
-  } else if (operation in loads) {
-    writeLoad(emitter, operands, regionInstruction);
-  } else if (operation in stores) {
-    writeStore(emitter, operands, regionInstruction);
+  } else if (operation in loads || operation in stores) {
+    writeAccess(emitter, regionInstruction);
   } else if (isAtomic(operation)) {
     writeAtomic(emitter, operands, instruction, offset);
     setResult(emitter, rd);
-  } else if (operation === 'fence') {
+  } else {
     emitter.code.atomicFence();
-  } else if (rd !== 0) {
-    // jal and jalr link.
+  }
+}
+
+function writeLink(emitter: RegionEmitter, { instruction, offset, length }: RiscvRegionInstruction): void {
+  if (instruction.rd !== 0) {
     emitter.pushPc(offset + length);
-    emitter.code.set(emitter.register(rd));
+    emitter.code.set(emitter.register(instruction.rd));
   }
 }
 
@@ -249,65 +265,12 @@ function writeResult(emitter: RegionEmitter, operands: RegionOperands, instructi
   }
 }
 
-/** Sets an integer register to the i64 on the stack. */
-function setResult(emitter: RegionEmitter, rd: number): void {
-  if (rd === 0) {
-    emitter.code.op(Op.drop);
-  } else {
-    emitter.code.set(emitter.register(rd));
-  }
-}
-
-/** Pushes rs1 plus the immediate. */
-function pushAddress(operands: RegionOperands, { immediate }: Instruction): void {
-  operands.rs1();
-  if (immediate !== 0) {
-    operands.code.i64Const(immediate).op(Op.i64Add);
-  }
-}
-
-function writeLoad(
-  emitter: RegionEmitter,
-  operands: RegionOperands,
-  { instruction, offset }: RiscvRegionInstruction,
-): void {
-  const access = loads[instruction.operation];
-  if (access === undefined) {
-    return;
-  }
-  const { code } = emitter;
-  emitter.translate(offset, 'read', access.width, () => pushAddress(operands, instruction));
-  code.memory(access.opcode, 0, 0);
-  if (access.float) {
-    if (access.width === 4) {
-      code.i64Const(NAN_BOX).op(Op.i64Or);
-    }
-    code.set(emitter.register(FLOAT_REGISTERS + instruction.rd));
-  } else {
-    setResult(emitter, instruction.rd);
-  }
-}
-
-function writeStore(
-  emitter: RegionEmitter,
-  operands: RegionOperands,
-  { instruction, offset }: RiscvRegionInstruction,
-): void {
-  const access = stores[instruction.operation];
-  if (access === undefined) {
-    return;
-  }
-  emitter.translate(offset, 'write', access.width, () => pushAddress(operands, instruction));
-  access.float ? operands.frs2() : operands.rs2();
-  emitter.code.memory(access.opcode, 0, 0);
-}
-
 function writeCondition(emitter: RegionEmitter, { instruction, offset }: RiscvRegionInstruction): void {
   branchConditions[instruction.operation]?.(new RegionOperands(emitter, instruction, offset));
 }
 
 function writeTarget(emitter: RegionEmitter, { instruction, offset }: RiscvRegionInstruction): void {
-  pushAddress(new RegionOperands(emitter, instruction, offset), instruction);
+  new RegionOperands(emitter, instruction, offset).address();
   emitter.code.i64Const(-2).op(Op.i64And);
 }
 

@@ -1,4 +1,4 @@
-import { type CodeBuilder, I32, type Local, type ValueType } from '@tsvmm/wasm-emitter';
+import { type CodeBuilder, I32, type Local, Op, type ValueType } from '@tsvmm/wasm-emitter';
 import type { RegionEmitter } from '../core/region/region-emitter.ts';
 import type { Instruction } from './instruction.ts';
 import type { Operands } from './operands.ts';
@@ -60,6 +60,15 @@ export class RegionOperands implements Operands {
 
   roundingMode(): void {
     this.code.i32Const(this.#instruction.mode);
+  }
+
+  /** Pushes rs1 plus the immediate. */
+  address(): void {
+    this.rs1();
+    if (this.#instruction.immediate !== 0) {
+      this.immediate();
+      this.code.op(Op.i64Add);
+    }
   }
 
   scratch(type: ValueType, index: number): Local {

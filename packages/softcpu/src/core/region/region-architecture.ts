@@ -64,11 +64,13 @@ export interface RegionArchitecture<I extends RegionInstruction = RegionInstruct
    * @param entry offset at which the region was entered.
    */
   writeGuard(emitter: RegionEmitter, instructions: readonly I[], entry: number): void;
-  /** Writes an instruction whose flow is `next`, or the effect besides the transfer of control of the others (links). */
-  writeInstruction(emitter: RegionEmitter, instruction: I): void;
+  /** Writes consecutive instructions whose flow is `next`. */
+  writeInstructions(emitter: RegionEmitter, instructions: readonly I[]): void;
+  /** Writes what a jump does besides transferring control: its link. */
+  writeLink(emitter: RegionEmitter, instruction: I): void;
   /** Pushes the condition of a branch: i32. */
   writeCondition(emitter: RegionEmitter, instruction: I): void;
-  /** Pushes the target of an indirect jump (i64), before the effects of {@link writeInstruction}. */
+  /** Pushes the target of an indirect jump (i64), before {@link writeLink}. */
   writeTarget(emitter: RegionEmitter, instruction: I): void;
   /** Type of a helper function that regions import. */
   helperType(name: string): {

@@ -141,30 +141,80 @@ export class RegionEmitter {
    * @param pushAddress pushes the virtual address (i64).
    */
   translate(offset: number, access: 'read' | 'write', width: number, pushAddress: () => void): void {
-    const { code } = this;
-    const tag = access === 'read' ? DataTlbEntry.readTag : DataTlbEntry.writeTag;
     this.leaveIf(RegionExit.interpret, offset, () => {
       pushAddress();
-      code
-        .tee(this.#address)
-        .i64Const(PAGE_BITS - TLB_ENTRY_BITS)
-        .op(Op.i64ShrU)
-        .op(Op.i32WrapI64);
-      code.i32Const(TLB_INDEX_MASK).op(Op.i32And).get(this.#dataTlb).op(Op.i32Add).tee(this.#tlbEntry);
-      code.memory(Op.i64Load, tag);
-      code
-        .get(this.#address)
-        .i64Const(-PAGE_SIZE | (width - 1))
-        .op(Op.i64And)
-        .op(Op.i64Ne);
+      this.#pushTag(access);
+      this.#pushAligned(width);
+      this.code.op(Op.i64Ne);
     });
-    code.get(this.#tlbEntry).memory(Op.i32Load, DataTlbEntry.addend);
-    code.get(this.#address).op(Op.i32WrapI64).op(Op.i32Add);
+    this.#pushHostAddress();
   }
 
-  /** Virtual address that {@link translate} translated last (i64). */
-  get translatedAddress(): Local {
-    return this.#address;
+  /**
+   * Chooses between two ways to make several accesses of one width and kind.
+   *
+   * @param size bytes from the first byte of the lowest access to the last byte of the highest.
+   * @param pushAddress pushes the virtual address of the lowest access (i64).
+   * @param together writes the accesses, with the lowest one's address in the WebAssembly memory in the local given: all are
+   *   aligned and on one page, which the TLB has.
+   * @param separately writes them as if this had not been asked.
+   */
+  translateTogether(
+    access: 'read' | 'write',
+    width: number,
+    size: number,
+    pushAddress: () => void,
+    together: (host: Local) => void,
+    separately: () => void,
+  ): void {
+    const { code } = this;
+    const tag = this.scratch(I64, 0);
+    const host = this.scratch(I32, 0);
+    pushAddress();
+    this.#pushTag(access);
+    code.tee(tag);
+    this.#pushAligned(width);
+    code.op(Op.i64Eq);
+    code
+      .get(this.#address)
+      .i64Const(size - 1)
+      .op(Op.i64Add)
+      .i64Const(-PAGE_SIZE)
+      .op(Op.i64And);
+    code.get(tag).op(Op.i64Eq).op(Op.i32And);
+    this.hint(true);
+    code.if();
+    this.#pushHostAddress();
+    code.set(host);
+    together(host);
+    code.else();
+    separately();
+    code.end();
+  }
+
+  /** Takes the virtual address from the stack, and pushes the tag that the TLB has where it would be. */
+  #pushTag(access: 'read' | 'write'): void {
+    const { code } = this;
+    code
+      .tee(this.#address)
+      .i64Const(PAGE_BITS - TLB_ENTRY_BITS)
+      .op(Op.i64ShrU)
+      .op(Op.i32WrapI64);
+    code.i32Const(TLB_INDEX_MASK).op(Op.i32And).get(this.#dataTlb).op(Op.i32Add).tee(this.#tlbEntry);
+    code.memory(Op.i64Load, access === 'read' ? DataTlbEntry.readTag : DataTlbEntry.writeTag);
+  }
+
+  /** Pushes the address's page; misaligned addresses give what is no page. */
+  #pushAligned(width: number): void {
+    this.code
+      .get(this.#address)
+      .i64Const(-PAGE_SIZE | (width - 1))
+      .op(Op.i64And);
+  }
+
+  #pushHostAddress(): void {
+    this.code.get(this.#tlbEntry).memory(Op.i32Load, DataTlbEntry.addend);
+    this.code.get(this.#address).op(Op.i32WrapI64).op(Op.i32Add);
   }
 
   /**

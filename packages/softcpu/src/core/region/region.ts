@@ -126,9 +126,7 @@ class RegionWriter<I extends RegionInstruction> {
     const endsPlainly = block.flow === Flow.next || block.flow === Flow.stop;
     const last = endsPlainly ? undefined : block.instructions.at(-1);
     const body = last === undefined ? block.instructions : block.instructions.slice(0, -1);
-    for (const instruction of body) {
-      this.#architecture.writeInstruction(emitter, instruction);
-    }
+    this.#architecture.writeInstructions(emitter, body);
     if (last === undefined) {
       block.flow === Flow.stop
         ? emitter.leave(RegionExit.interpret, block.next)
@@ -145,7 +143,7 @@ class RegionWriter<I extends RegionInstruction> {
         return;
       case Flow.jump:
       case Flow.call:
-        this.#architecture.writeInstruction(this.#emitter, last);
+        this.#architecture.writeLink(this.#emitter, last);
         this.#writeEdge(block.target, edges);
         return;
       default:
@@ -195,7 +193,7 @@ class RegionWriter<I extends RegionInstruction> {
     const target = emitter.scratch(I64, 0);
     this.#architecture.writeTarget(emitter, last);
     code.set(target);
-    this.#architecture.writeInstruction(emitter, last);
+    this.#architecture.writeLink(emitter, last);
     for (const site of block.returnsTo) {
       const node = this.#nodeOf(site);
       if (node !== undefined) {
