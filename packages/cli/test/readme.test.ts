@@ -15,7 +15,9 @@ test('the example in the README runs', () => {
 });
 
 test('the README has every exit status', () => {
+  // The formatter pads the cells of tables.
+  const unpadded = readme.replaceAll(/ +/g, ' ');
   for (const { status, meaning, extended } of EXIT_STATUS_TABLE) {
-    expect(readme, status).toContain(`| ${status} | ${meaning}${extended ? ' (\\*)' : ''} |`);
+    expect(unpadded, status).toContain(`| ${status} | ${meaning}${extended ? ' (\\*)' : ''} |`);
   }
 });

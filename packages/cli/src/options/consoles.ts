@@ -18,7 +18,7 @@ export const CONSOLE_OPTIONS: readonly OptionDefinition[] = [
       key('stdin', undefined, 'take input from standard input'),
       key('input', 'PATH', 'take input from this file'),
       key('input-unix-stream', undefined, 'take input from the socket (unix-stream only)'),
-      key('name', 'TEXT', 'name of the port (virtio-console only)'),
+      ...unbuiltKeys('Leave it out: consoles are known by their numbers.', ['name']),
       ...unbuiltKeys('Leave it out: lines appear as the guest writes them.', ['out-timestamp']),
       ...unbuiltKeys('Leave it out: debugcon is for x86 machines.', ['debugcon-port']),
       ...unbuiltKeys('Leave it out: consoles get their addresses in the order they are given.', [

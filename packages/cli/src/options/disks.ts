@@ -11,13 +11,13 @@ const BLOCK_KEYS: readonly KeyDefinition[] = [
   key('path', 'PATH', 'image file or block device of the host'),
   key('ro', undefined, 'refuse writes'),
   key('root', undefined, 'mount it as the root file system'),
+  key('sparse', undefined, 'give back to the host what the guest discards; default true'),
   key('id', 'TEXT', 'serial number, up to 20 bytes'),
   key('block-size', 'BYTES', 'logical block size, a power of two; default 512'),
   ...unbuiltKeys('Leave it out: the image is read and written through the page cache of the host.', [
     'direct',
     'dontcache',
   ]),
-  ...unbuiltKeys('Leave it out: the whole image file stays allocated as it is.', ['sparse']),
   ...unbuiltKeys('Leave it out, and take care that no one else writes to the image.', ['lock']),
   ...unbuiltKeys('Leave it out: the disk has one worker and split queues.', [
     'multiple-workers',

@@ -1,34 +1,11 @@
-import {
-  ConfigurationError,
-  checkConfigurationFiles,
-  type VirtualMachineConfiguration,
-  validateConfiguration,
-} from '@tsvmm/vmm';
+import { ConfigurationError, VirtualMachine, type VirtualMachineConfiguration } from '@tsvmm/vmm';
 import { ExitStatus, type GuestEnd, statusOfEnd } from '../exit-status.ts';
-import type { LogLevel } from '../log-filter.ts';
 import type { CommandContext } from '../main.ts';
 import type { Messages } from '../messages.ts';
 import { withSignals } from '../signals.ts';
 import { SystemLog } from '../syslog.ts';
 import { type RunRequest, runRequest, spellingOf } from './request.ts';
-import { runSession, type SessionMachine } from './session.ts';
-
-/** The library's front door. */
-interface MachineModule {
-  readonly VirtualMachine: {
-    create(
-      configuration: VirtualMachineConfiguration,
-      options: {
-        readonly signal: AbortSignal;
-        readonly log: (record: {
-          readonly level: Exclude<LogLevel, 'off'>;
-          readonly target: string;
-          readonly message: string;
-        }) => void;
-      },
-    ): Promise<SessionMachine & AsyncDisposable>;
-  };
-}
+import { runSession } from './session.ts';
 
 /** `tsvmm run`: boots a guest and stays until it ends. */
 export async function run(context: CommandContext): Promise<number> {
@@ -39,8 +16,6 @@ export async function run(context: CommandContext): Promise<number> {
   return withSignals(async (signal) => {
     try {
       const configuration = await withKernel(request.configuration, signal);
-      await checkConfigurationFiles(validateConfiguration(configuration));
-      const { VirtualMachine } = (await import('@tsvmm/vmm')) as unknown as MachineModule;
       await using machine = await VirtualMachine.create(configuration, {
         signal,
         log: ({ level, target, message }) => messages.report(level, message, target),

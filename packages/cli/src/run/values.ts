@@ -42,12 +42,13 @@ export function cpusValue(given: GivenOption): CpusConfiguration {
 
 /** --block and its old spellings. */
 export function blockValue(given: GivenOption): BlockConfiguration {
-  const { path, ro, root, id, ...rest } = read(
+  const { path, ro, root, sparse, id, ...rest } = read(
     given,
     record({
       path: string(),
       ro: optional(boolean()),
       root: optional(boolean()),
+      sparse: optional(boolean()),
       id: optional(string()),
       'block-size': optional(number({ alias: 'block_size' })),
       ...unbuiltFields(given.definition),
@@ -59,6 +60,7 @@ export function blockValue(given: GivenOption): BlockConfiguration {
     path,
     readOnly: ro ?? (name === 'disk' || name === 'root'),
     root: root ?? (name === 'root' || name === 'rwroot'),
+    ...(sparse !== undefined && { sparse }),
     ...(id !== undefined && { id }),
     ...(blockSize !== undefined && { blockSize }),
   };
@@ -74,13 +76,12 @@ const SERIAL_FIELDS = {
   stdin: optional(boolean()),
   input: optional(string()),
   'input-unix-stream': optional(boolean({ alias: 'input_unix_stream' })),
-  name: optional(string()),
 };
 
 /** --serial */
 export function serialValue(given: GivenOption): SerialConfiguration {
   const value = read(given, record({ ...SERIAL_FIELDS, ...unbuiltFields(given.definition) }));
-  const { hardware: kind, 'input-unix-stream': inputUnixStream, type, num, path, input, name } = value;
+  const { hardware: kind, 'input-unix-stream': inputUnixStream, type, num, path, input } = value;
   if (kind === 'debugcon') {
     throw new UsageError(
       'NOT_BUILT',
@@ -94,7 +95,6 @@ export function serialValue(given: GivenOption): SerialConfiguration {
     ...(num !== undefined && { num }),
     ...(path !== undefined && { path }),
     ...(input !== undefined && { input }),
-    ...(name !== undefined && { name }),
     ...(inputUnixStream !== undefined && { inputUnixStream }),
     ...(value.stdin !== undefined && { stdin: value.stdin }),
     ...(value.console !== undefined && { console: value.console }),
