@@ -2,7 +2,7 @@ import type { GuestMemory } from '@tsvmm/vm-memory';
 import { SharedMutex } from '../lock.ts';
 import type { VirtioBackend } from './backend.ts';
 import { hasFeature, VirtioFeature, VirtioStatus } from './constants.ts';
-import { VirtqueueError } from './queue/errors.ts';
+import { VirtqueueError, type VirtqueueErrorCode } from './queue/errors.ts';
 import { SplitQueue } from './queue/split-queue.ts';
 import type { VirtioPciInterrupt } from './transport/interrupt.ts';
 import { resetRegisters } from './transport/registers.ts';
@@ -17,13 +17,16 @@ import {
 /** Requests after which the driver is told of those that are done, when more keep coming. */
 const INTERRUPT_BATCH = 16;
 
-/** Why a device stopped. */
+/** Why a device stopped; plain data. */
 export interface BrokenDevice {
   /** The device's name. */
   readonly device: string;
   /** `driver`: the guest broke the protocol; `backend`: the host could not serve it. */
   readonly cause: 'driver' | 'backend';
-  readonly error: Error;
+  /** The rule that the driver broke. */
+  readonly code: VirtqueueErrorCode | undefined;
+  /** Names the device and says what happened. */
+  readonly message: string;
 }
 
 /** What a {@link BackendHost} is made of. */
@@ -154,7 +157,13 @@ export class BackendHost {
       this.#mutex.unlock();
     }
     interrupt.config();
-    const error = cause instanceof Error ? cause : new Error(String(cause));
-    onBroken({ device: name, cause: error instanceof VirtqueueError ? 'driver' : 'backend', error });
+    const code = cause instanceof VirtqueueError ? cause.code : undefined;
+    const what = cause instanceof Error ? cause.message : String(cause);
+    onBroken({
+      device: name,
+      cause: code === undefined ? 'backend' : 'driver',
+      code,
+      message: `${name}: ${what}`,
+    });
   }
 }
