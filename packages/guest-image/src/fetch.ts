@@ -241,7 +241,7 @@ async function replaceFile(path: string, data: Uint8Array | string): Promise<voi
 }
 
 /** Raised when this package makes another initramfs of the same files. */
-const RECIPE_VERSION = 2;
+const RECIPE_VERSION = 3;
 
 /** Names what the initrd is made by: the guest's files, the list of its modules and this package's way with them. */
 async function initrdRecipe(): Promise<string> {

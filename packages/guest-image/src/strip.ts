@@ -102,7 +102,7 @@ function keptSymbols(symbols: Uint8Array, strings: Uint8Array, relocations: read
 }
 
 function renumber(relocations: Uint8Array, numbers: Uint32Array): Uint8Array {
-  const renumbered = relocations.slice();
+  const renumbered = new Uint8Array(relocations);
   const view = viewOf(renumbered);
   for (let at = 0; at + RELA_BYTES <= renumbered.length; at += RELA_BYTES) {
     view.setUint32(at + 12, numbers[view.getUint32(at + 12, true)] ?? 0, true);
@@ -118,9 +118,10 @@ function rewrite(
   symbolTable: { section: Section; info: number },
 ): Uint8Array {
   const oldTable = Number(viewOf(module).getBigUint64(40, true));
-  const table = module.slice(oldTable, oldTable + sections.length * SECTION_HEADER_BYTES);
+  // Copies: the slice of a Buffer would be the module itself.
+  const table = new Uint8Array(module.subarray(oldTable, oldTable + sections.length * SECTION_HEADER_BYTES));
   const tableView = viewOf(table);
-  const chunks: Uint8Array[] = [module.slice(0, 64)];
+  const chunks: Uint8Array[] = [module.subarray(0, 64)];
   let offset = 64;
   const put = (data: Uint8Array, alignment: number) => {
     const padding = -offset & (alignment - 1);
