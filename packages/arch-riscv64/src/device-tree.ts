@@ -120,6 +120,7 @@ function addCpus(root: FdtNode, count: number): FdtNode[] {
       .string('riscv,isa', isaString());
     return cpu
       .node('interrupt-controller')
+      .u32('#address-cells', 0)
       .u32('#interrupt-cells', 1)
       .empty('interrupt-controller')
       .string('compatible', 'riscv,cpu-intc');
@@ -137,6 +138,7 @@ function addImsic(soc: FdtNode, harts: readonly FdtNode[]): FdtNode {
     .node(`interrupt-controller@${IMSIC_ADDRESS.toString(16)}`)
     .string('compatible', 'riscv,imsics')
     .u64('reg', IMSIC_ADDRESS, harts.length * IMSIC_FILE_SIZE)
+    .u32('#address-cells', 0)
     .u32('#interrupt-cells', 0)
     .empty('interrupt-controller')
     .u32('#msi-cells', 0)

@@ -32,7 +32,7 @@ export class PanicWatch {
         return;
       }
     }
-    for (; index < bytes.length; index++) {
+    for (; index < bytes.length && this.#panic === undefined; index++) {
       this.#take(bytes[index] ?? 0);
     }
   }

@@ -1,0 +1,1 @@
+export { type ConformanceCase, riscv64Cases } from './cases.ts';

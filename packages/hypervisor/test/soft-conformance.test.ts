@@ -1,0 +1,12 @@
+import { describe, it } from 'vitest';
+import { riscv64Cases } from '../src/conformance/cases.ts';
+import { SoftHypervisor } from '../src/soft/soft-hypervisor.ts';
+
+describe('the software hypervisor', () => {
+  for (const { name, run } of riscv64Cases) {
+    it(name, async () => {
+      using hypervisor = new SoftHypervisor();
+      await run(hypervisor);
+    });
+  }
+});
