@@ -50,7 +50,15 @@ export {
 export { ByteRing } from './serial/byte-ring.ts';
 export { SerialInput } from './serial/serial-input.ts';
 export { SerialOutput, type SerialOutputOptions } from './serial/serial-output.ts';
-export { DiscardSink, FileSink, type SerialSink, StreamSink, UnixStreamSink } from './serial/sinks.ts';
+export {
+  DiscardSink,
+  FileSink,
+  openSerialSink,
+  type SerialSink,
+  type SerialSinkOptions,
+  StreamSink,
+  UnixStreamSink,
+} from './serial/sinks.ts';
 export {
   describeUart16550,
   UART16550_LENGTH,

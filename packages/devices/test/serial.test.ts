@@ -11,6 +11,7 @@ import {
   createBusAccess,
   describeUart16550,
   FileSink,
+  openSerialSink,
   SerialInput,
   SerialOutput,
   type SerialSink,
@@ -288,4 +289,13 @@ test('no sequence of register accesses throws, blocks, or leaves the line wrong'
       }
     }),
   );
+});
+
+test('sinks open by their type, and what cannot be is refused', async () => {
+  await using sink = await openSerialSink({ type: 'sink' });
+  await sink.write(Buffer.from('nobody reads this'));
+  await expect(openSerialSink({ type: 'file', path: '/nonexistent/log' })).rejects.toMatchObject({
+    code: 'BACKEND_FAILED',
+  });
+  await expect(openSerialSink({ type: 'syslog' })).rejects.toMatchObject({ code: 'NOT_BUILT' });
 });

@@ -18,7 +18,7 @@ export interface SerialSink extends AsyncDisposable {
 /** `type=sink`: discards everything. */
 export class DiscardSink implements SerialSink {
   readonly name = 'the sink';
-  async write(): Promise<void> {}
+  async write(_bytes: Uint8Array): Promise<void> {}
   async [Symbol.asyncDispose](): Promise<void> {}
 }
 
@@ -119,5 +119,33 @@ export class UnixStreamSink implements SerialSink {
     this.socket.resume();
     this.socket.destroySoon();
     await closed;
+  }
+}
+
+/** Where output is to go, in the words of `--serial type=`. */
+export type SerialSinkOptions =
+  | { readonly type: 'stdout' | 'sink' | 'syslog' }
+  | { readonly type: 'file' | 'unix' | 'unix-stream'; readonly path: string };
+
+/**
+ * Opens a sink.
+ * @throws DeviceError BACKEND_FAILED when the file or socket cannot be opened, NOT_BUILT for `syslog` and `unix`
+ */
+export async function openSerialSink(options: SerialSinkOptions): Promise<SerialSink> {
+  switch (options.type) {
+    case 'stdout':
+      return new StreamSink(process.stdout, 'standard output');
+    case 'sink':
+      return new DiscardSink();
+    case 'file':
+      return await FileSink.open(options.path);
+    case 'unix-stream':
+      return await UnixStreamSink.connect(options.path);
+    case 'syslog':
+    case 'unix':
+      throw new DeviceError(
+        'NOT_BUILT',
+        `Serial output to type=${options.type} needs datagram sockets, which this version does not have: use type=file or type=unix-stream.`,
+      );
   }
 }

@@ -82,6 +82,7 @@ export class BackendHost {
 
   /** Serves what is in the queues already, then closes the back end, which brings its data to safety. */
   async close(): Promise<void> {
+    this.control();
     for (let index = 0; index < this.#queues.length; index++) this.kick(index);
     this.#queues = [];
     await this.#options.backend[Symbol.asyncDispose]();
