@@ -32,7 +32,7 @@ test('a package without a version is refused', () => {
 
 test('any text is read or refused', () => {
   fc.assert(
-    fc.property(fc.string({ unit: 'binary', maxLength: 200 }), (text) => {
+    fc.property(fc.string({ maxLength: 200 }), (text) => {
       try {
         parsePackage(`Package: a\nVersion: 1\nSize: 1\n${text}`);
         parsePackage(text);
