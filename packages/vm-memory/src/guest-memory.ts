@@ -94,11 +94,8 @@ export class GuestMemory implements Disposable {
   readonly #words16: Uint16Array<SharedArrayBuffer>;
   readonly #words32: Uint32Array<SharedArrayBuffer>;
   readonly #spans: readonly Span[];
-  // The span of the last access: nearly every access goes where the one before it went.
-  #start = 0;
-  #end = 0;
-  /** What turns an address of that span into an offset. */
-  #shift = 0;
+  /** The span of the last access: nearly every access goes where the one before it went. */
+  #span: Span;
 
   private constructor(parts: Parts) {
     const { buffer, memoryOffset } = parts;
@@ -122,7 +119,9 @@ export class GuestMemory implements Disposable {
     this.#words16 = new Uint16Array(buffer, 0, Math.floor(buffer.byteLength / 2));
     this.#words32 = new Uint32Array(buffer, 0, Math.floor(buffer.byteLength / 4));
     this.#spans = spansOf(this.regions);
-    this.#use(this.#spans[0]);
+    const [first] = this.#spans;
+    if (!first) throw new GuestMemoryError('INVALID_LAYOUT', 'Guest memory needs at least one region');
+    this.#span = first;
   }
 
   /**
@@ -227,23 +226,18 @@ export class GuestMemory implements Disposable {
 
   /** `length` is a whole number, at least 0. */
   #offset(address: number, length: number): number {
+    let span = this.#span;
     // In this order NaN, infinities and every overflow are refused: no sum is formed from unchecked values.
-    if (!(address >= this.#start && address <= this.#end - length)) this.#seek(address, length);
+    if (!(address >= span.start && address <= span.end - length)) span = this.#seek(address, length);
     if (Math.floor(address) !== address) throw outOfRange(address, length);
-    return address + this.#shift;
+    return address + span.shift;
   }
 
-  #seek(address: number, length: number): void {
+  #seek(address: number, length: number): Span {
     const span = this.#find(address, length);
     if (!span) throw outOfRange(address, length);
-    this.#use(span);
-  }
-
-  #use(span: Span | undefined): void {
-    if (!span) return;
-    this.#start = span.start;
-    this.#end = span.end;
-    this.#shift = span.hostOffset - span.start;
+    this.#span = span;
+    return span;
   }
 
   #find(address: number, length: number): Span | undefined {

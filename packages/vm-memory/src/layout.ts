@@ -24,7 +24,8 @@ export interface Span {
   readonly start: number;
   /** The first address after it. */
   readonly end: number;
-  readonly hostOffset: number;
+  /** What turns an address into an offset in the backing buffer. */
+  readonly shift: number;
 }
 
 /**
@@ -70,11 +71,11 @@ export function placeRegions(regions: readonly MemoryRegion[], hostOffset: numbe
  * access may cross from one to the next.
  */
 export function spansOf(regions: readonly PlacedRegion[]): readonly Span[] {
-  const spans: { start: number; end: number; hostOffset: number }[] = [];
+  const spans: { start: number; end: number; shift: number }[] = [];
   for (const { base, size, hostOffset } of regions) {
     const last = spans.at(-1);
     if (last && last.end === base) last.end = base + size;
-    else spans.push({ start: base, end: base + size, hostOffset });
+    else spans.push({ start: base, end: base + size, shift: hostOffset - base });
   }
   return spans;
 }
