@@ -14,6 +14,8 @@ export const RiscvBlock = {
   loaded: HartBlock.architecture + 0x20,
   /** Value of a CSR that is not handled in WebAssembly: read from there, written to there (u64). */
   csrValue: HartBlock.architecture + 0x28,
+  /** What the instruction that accesses it brought: bits to set or clear, or the new value (u64). */
+  csrOperand: HartBlock.architecture + 0x50,
   /** Whether superpages are in the data TLBs, by half of the address space: bit 0 lower, bit 1 upper (i32). */
   superpages: HartBlock.architecture + 0x30,
   /** Guest-physical address of RAM (u64) and its size (u64); offset of the one in the other (i32). */
