@@ -122,7 +122,7 @@ export function attachPciRoot(descriptor: PciRootDescriptor, environment: Device
         : new ConfigurationOnlyFunction(new PciConfigurationSpace(fn.space)),
     );
   }
-  return new PciRoot(descriptor.state, functions);
+  return new PciRoot(descriptor.state, functions, environment.pciDecodingChanged);
 }
 
 /** The end of an INTx wire that one function drives. */

@@ -17,6 +17,11 @@ export interface DeviceEnvironment {
   readonly interrupts: DeviceInterrupts;
   /** Called on the accessing vCPU's thread when the guest asks the chipset for a reset. */
   readonly reset?: () => void;
+  /**
+   * Called on the accessing vCPU's thread after the guest moved, enabled or disabled a BAR: `PciTopology.doorbells`
+   * answers anew.
+   */
+  readonly pciDecodingChanged?: () => void;
   /** Attaches devices that this package does not know; undefined for a type it does not know either. */
   readonly attachCustom?: (type: string, data: unknown) => BusDevice | undefined;
 }

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
@@ -193,6 +193,43 @@ function range(sector: number, count: number, flags: number): Buffer {
   bytes.writeUInt32LE(flags, 12);
   return bytes;
 }
+
+test('an image that shrinks under the guest is an I/O error, and the device goes on', async () => {
+  const path = image('shrinking', randomBytes(8192));
+  await using machine = await startMachine([VirtioPciDevice.block({ path })]);
+  const block = new BlockDriver(machine.guest);
+  truncateSync(path, 1024);
+  expect((await block.request(IN, 4, [block.buffer(512, true)])).status).toBe(1);
+  expect((await block.request(IN, 1, [block.buffer(512, true)])).status).toBe(0);
+  expect(machine.broken).toEqual([]);
+});
+
+test('what the guest has put into the queue before the machine stops is on the disk afterwards', async () => {
+  const path = image('stopping', new Uint8Array(64 * 512));
+  const content = randomBytes(64 * 512);
+  {
+    await using machine = await startMachine([VirtioPciDevice.block({ path })]);
+    const { guest } = machine;
+    const block = new BlockDriver(guest);
+    await block.request(FLUSH, 0, []);
+    const queue = block.driver.queues[0];
+    for (let sector = 0; sector < 16; sector++) {
+      const header = Buffer.alloc(16);
+      header.writeUInt32LE(OUT);
+      header.writeUInt32LE(4 * sector, 8);
+      // Nobody is told: the device finds the requests when it stops.
+      queue?.add(
+        [
+          block.buffer(header, false),
+          block.buffer(content.subarray(4 * sector * 512, (4 * sector + 4) * 512), false),
+          block.buffer(1, true),
+        ],
+        true,
+      );
+    }
+  }
+  expect(readFileSync(path).equals(content)).toBe(true);
+});
 
 test('an image that is not there, or in use, says what to do', async () => {
   expect(() => VirtioPciDevice.block({ path: join(directory, 'missing') })).toThrow(

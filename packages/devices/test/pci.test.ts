@@ -78,6 +78,10 @@ test('ports 0xCF8 and 0xCFC show the same registers as memory does', () => {
   expect(guest.read(0xcfe, 2)).toBe(0x1043);
   guest.write(0xcf8, 4, 0);
   expect(guest.read(0xcfc, 4)).toBe(0xffff_ffff);
+  guest.write(0xcf9, 1, 0x02);
+  expect(guest.resets).toBe(0);
+  guest.write(0xcf9, 1, 0x06);
+  expect(guest.resets).toBe(1);
 });
 
 test('a BAR tells its size, moves for all CPUs, and answers only while memory space is enabled', () => {
@@ -85,6 +89,9 @@ test('a BAR tells its size, moves for all CPUs, and answers only while memory sp
   const { guest, bus, memory, shared } = built;
   const other = new Guest(bus, memory, shared);
   guest.setConfig(1, 0x10, 0xffff_ffff);
+  expect(guest.decodingChanges).toBe(1);
+  guest.setConfig(1, 0x10, 0xffff_ffff);
+  expect(guest.decodingChanges).toBe(1);
   expect(guest.config(1, 0x10)).toBe(0xffff_8000);
   expect(guest.config(1, 0x14)).toBe(0);
   const moved = WINDOW + 0x20_0000;

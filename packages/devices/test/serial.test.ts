@@ -183,6 +183,31 @@ test('a megabyte of input arrives whole while the guest reads at its own pace', 
   expect(Buffer.compare(Buffer.from(received), sent)).toBe(0);
 });
 
+test('bytes of two vCPU threads on one port interleave, and none is lost', async () => {
+  const { descriptor, output } = machine();
+  const counts = new Array<number>(251).fill(0);
+  const sink: SerialSink = {
+    name: 'test',
+    async write(bytes) {
+      for (const byte of bytes) counts[byte] = (counts[byte] ?? 0) + 1;
+    },
+    async [Symbol.asyncDispose]() {},
+  };
+  const count = 251 * 200;
+  {
+    await using _drain = new SerialOutput(output, sink);
+    const workers = [1, 2].map(
+      () =>
+        new Worker(new URL('./support/transmitter.ts', import.meta.url), {
+          workerData: { descriptor, count },
+        }),
+    );
+    await Promise.all(workers.map((worker) => once(worker, 'message')));
+    await Promise.all(workers.map((worker) => worker.terminate()));
+  }
+  expect(counts).toEqual(new Array<number>(251).fill(400));
+});
+
 test('a vCPU thread that outruns the sink waits, and no byte is lost', async () => {
   const { descriptor, output } = machine();
   const chunks: Buffer[] = [];

@@ -38,7 +38,7 @@ export class ConfigurationOnlyFunction implements PciFunction {
   writeBar(): void {}
 }
 
-/** Registers before the first and after the last BAR are not part of a function's decoding. */
+/** Whether the word at `offset` has to do with which addresses a function answers. */
 function changesDecoding(offset: number): boolean {
   return (
     offset === PciRegister.command ||
@@ -53,6 +53,7 @@ function changesDecoding(offset: number): boolean {
 export class PciRoot {
   readonly #state;
   readonly #functions: ReadonlyMap<number, PciFunction>;
+  readonly #decodingChanged: () => void;
   /** What decodes memory now, ordered by address; rebuilt when the generation moves. */
   #decoded: { start: number; end: number; bar: number; target: PciFunction }[] = [];
   #generation = -1;
@@ -60,10 +61,16 @@ export class PciRoot {
   /**
    * @param state memory of {@link pciRootLayout}
    * @param functions by routing id
+   * @param decodingChanged called after a write that changed what some function's BARs decode
    */
-  constructor(state: SharedArrayBuffer, functions: ReadonlyMap<number, PciFunction>) {
+  constructor(
+    state: SharedArrayBuffer,
+    functions: ReadonlyMap<number, PciFunction>,
+    decodingChanged: () => void = () => {},
+  ) {
     this.#state = pciRootLayout.attach(state);
     this.#functions = functions;
+    this.#decodingChanged = decodingChanged;
   }
 
   /** The register at 0xCF8, for {@link PciPortIo}. */
@@ -117,8 +124,12 @@ export class PciRoot {
   #writeWord(fn: PciFunction, offset: number, size: number, value: number, enabled: number): void {
     const word = offset & ~3;
     if (word >= CONFIGURATION_SPACE_LENGTH) return;
+    const before = fn.space.readWord(word);
     fn.space.writeWord(word, value, enabled);
-    if (changesDecoding(word)) this.#state.generation.add(1);
+    if (changesDecoding(word) && fn.space.readWord(word) !== before) {
+      this.#state.generation.add(1);
+      this.#decodingChanged();
+    }
     fn.afterConfigWrite?.(offset, size);
   }
 

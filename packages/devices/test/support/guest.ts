@@ -21,11 +21,19 @@ export class Guest {
   readonly ram: DataView;
   readonly ramBytes: Uint8Array;
   readonly interrupts: InterruptCounts;
+  /** How often a BAR or its enabling changed. */
+  decodingChanges = 0;
+  /** How often the chipset was asked for a reset. */
+  resets = 0;
   readonly #access = createBusAccess();
   #free = RAM + 0x1000;
 
   constructor(descriptor: BusDescriptor, memory: GuestMemory, shared: SharedMachine) {
-    this.bus = attachBus(structuredClone(descriptor), { interrupts: attachInterrupts(shared) });
+    this.bus = attachBus(structuredClone(descriptor), {
+      interrupts: attachInterrupts(shared),
+      pciDecodingChanged: () => this.decodingChanges++,
+      reset: () => this.resets++,
+    });
     this.memory = memory;
     this.ramBytes = memory.bytes(RAM, memory.size);
     this.ram = new DataView(memory.buffer, this.ramBytes.byteOffset, memory.size);
