@@ -173,8 +173,8 @@ export class VirtualMachine implements AsyncDisposable {
         module: new URL(`./io-environment${import.meta.url.slice(-3)}`, import.meta.url),
         data: environment,
       },
-      onBroken: ({ device, error }) => {
-        log({ level: 'error', target: 'devices', message: `${device} stopped: ${error.message}` });
+      onBroken: ({ device, message }) => {
+        log({ level: 'error', target: 'devices', message: `${device} stopped: ${message}` });
       },
       onFailure: (error) => this.#end({ kind: 'crash', reason: error.message }),
     });

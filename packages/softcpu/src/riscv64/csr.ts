@@ -126,10 +126,7 @@ export class CsrFile {
       case Csr.satp:
         return this.#writeSatp(low, high);
       case Csr.stimecmp:
-        this.#set(HartBlock.stimecmp, low, high);
-        this.updatePending();
-        this.#owner.timerChanged(this.deadline());
-        this.#owner.checkInterrupts();
+        this.setTimer(low, high);
         return Outcome.resume;
       case Csr.sip:
         this.#setPending(Interrupt.software, (low & (1 << Interrupt.software)) !== 0);
@@ -146,6 +143,14 @@ export class CsrFile {
       default:
         return Outcome.illegal;
     }
+  }
+
+  /** Sets `stimecmp`, and the timer interrupt as it wants it. */
+  setTimer(low: number, high: number): void {
+    this.#set(HartBlock.stimecmp, low, high);
+    this.updatePending();
+    this.#owner.timerChanged(this.deadline());
+    this.#owner.checkInterrupts();
   }
 
   /** Ticks of `time` at which the timer interrupt becomes pending. */

@@ -156,6 +156,11 @@ export class Hart {
     }
   }
 
+  /** Sets `stimecmp`: SBI's timer extension, for guests that do not know the register. */
+  setTimer(low: number, high: number): void {
+    this.#csrs.setTimer(low, high);
+  }
+
   /** Address of the next instruction, while the hart does not run. */
   get pc(): bigint {
     return (BigInt(this.#high(HartBlock.pc)) << 32n) | BigInt(this.#low(HartBlock.pc));
