@@ -48,7 +48,8 @@ export const COMMAND_LINE_MAXIMUM = 1023;
 export const FDT_ALIGNMENT = 4 * MIB;
 /** Most bytes of the device tree. */
 export const FDT_MAXIMUM = 2 * MIB;
-export const INITRD_ALIGNMENT = 8;
+/** Linux keeps the rest of the kernel's last 2 MiB page to itself. */
+export const INITRD_ALIGNMENT = 2 * MIB;
 
 /** 64-bit window of the PCI host bridge: after RAM, aligned to its size's natural boundary, for large BARs. */
 export function pciHighWindow(ramSize: number): AddressRange {

@@ -247,7 +247,7 @@ export class VirtualMachine implements AsyncDisposable {
   #withPanic(exit: VmExit): VmExit {
     const { panic } = this.#parts.watch;
     return exit.kind === 'reset' && panic !== undefined
-      ? { kind: 'panic', reason: `the guest kernel panicked: ${panic}` }
+      ? { kind: 'panic', reason: panic }
       : exit;
   }
 }
