@@ -1,5 +1,5 @@
 import { rmSync } from 'node:fs';
-import { Op } from '@tsvmm/wasm-emitter';
+import { F64, I64, Op } from '@tsvmm/wasm-emitter';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { multiplyAddIsFused } from '../../src/riscv64/float/fused-support.ts';
 import {
@@ -27,11 +27,16 @@ function hex(value: bigint | undefined): string {
 }
 
 describe.each([
-  ['with fused multiply-add of the hardware', multiplyAddIsFused()],
-  ['without', false],
-])('results and flags are those of QEMU, %s', (_, hardwareFuses) => {
+  ['fused multiply-add of the hardware', 'bits', { hardwareFuses: multiplyAddIsFused(), registers: I64 }],
+  ['fused multiply-add of the hardware', 'doubles', { hardwareFuses: multiplyAddIsFused(), registers: F64 }],
+  ['software only', 'bits', { hardwareFuses: false, registers: I64 }],
+] as const)('results and flags are those of QEMU: %s, results as %s', (_fused, _type, options) => {
   const sources: readonly ModeSource[] = [...MODES, DYNAMIC, 'operand'];
-  const harness = new Harness(createFloatSemantics(hardwareFuses), sources, hardwareFuses);
+  const harness = new Harness(
+    createFloatSemantics(options.hardwareFuses, options.registers),
+    sources,
+    options,
+  );
   const blocks: Block[] = operations.flatMap((operation, index) =>
     (floatEffects[operation]?.hasRoundingMode ? MODES : [0]).map((frm) => ({
       operation,

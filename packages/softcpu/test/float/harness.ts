@@ -1,15 +1,24 @@
-import { CodeBuilder, I32, I64, type Local, ModuleBuilder, Op, type ValueType } from '@tsvmm/wasm-emitter';
+import {
+  CodeBuilder,
+  F64,
+  I32,
+  I64,
+  type Local,
+  ModuleBuilder,
+  Op,
+  type ValueType,
+} from '@tsvmm/wasm-emitter';
 import { HART_BASE, HartBlock } from '../../src/core/layout.ts';
 import { multiplyAddIsFused } from '../../src/riscv64/float/fused-support.ts';
 import { buildFloatHelpers } from '../../src/riscv64/float/helpers.ts';
 import type { FloatHelper } from '../../src/riscv64/float/signatures.ts';
 import type { Operands, Semantics } from '../../src/riscv64/operands.ts';
+import { floatEffects } from '../../src/riscv64/semantics/float.ts';
+import type { RegisterType } from '../../src/riscv64/semantics/float-access.ts';
 
 /** Where records are: beyond the first hart's registers. */
 const RECORDS = 0x2_0000;
 const MEMORY_PAGES = 512;
-/** Largest number of records of one call. */
-export const MAXIMUM_RECORDS = (MEMORY_PAGES * 0x1_0000 - RECORDS) / 24;
 
 /** How an instruction's rounding mode reaches its semantics: a constant (7 for dynamic), or at run time. */
 export type ModeSource = number | 'operand';
@@ -99,6 +108,12 @@ class ParameterOperands implements Operands {
   }
 }
 
+export interface HarnessOptions {
+  readonly hardwareFuses?: boolean;
+  /** Type of the results that go to floating-point registers. */
+  readonly registers?: RegisterType;
+}
+
 type Run = (hart: number, mode: number, start: number, end: number) => void;
 
 /** Executes semantics on many records, in WebAssembly. */
@@ -111,7 +126,7 @@ export class Harness {
   constructor(
     semantics: Readonly<Record<string, Semantics>>,
     modes: readonly ModeSource[],
-    hardwareFuses = multiplyAddIsFused(),
+    { hardwareFuses = multiplyAddIsFused(), registers = I64 }: HarnessOptions = {},
   ) {
     const module = new ModuleBuilder();
     module.importMemory('env', 'memory', {
@@ -122,7 +137,12 @@ export class Harness {
     const helpers: ReadonlyMap<FloatHelper, number> = buildFloatHelpers(module, hardwareFuses);
     for (const [operation, write] of Object.entries(semantics)) {
       for (const mode of modes) {
-        const index = defineLoop(module, helpers, write, mode === 'operand' ? undefined : mode);
+        const index = defineLoop(module, helpers, mode === 'operand' ? undefined : mode, (operands) => {
+          write(operands);
+          if (registers === F64 && floatEffects[operation]?.writesFloat) {
+            operands.code.op(Op.i64ReinterpretF64);
+          }
+        });
         module.exportFunction(`${operation}:${mode}`, index);
       }
     }
@@ -170,8 +190,8 @@ export class Harness {
 function defineLoop(
   module: ModuleBuilder,
   helpers: ReadonlyMap<string, number>,
-  write: Semantics,
   mode: number | undefined,
+  write: Semantics,
 ): number {
   const [hart, , pointer, end] = [0, 1, 2, 3] as const;
   const code = new CodeBuilder(4);

@@ -1,4 +1,4 @@
-import { F32, F64, I32, I64, type Label, type Local, Op } from '@tsvmm/wasm-emitter';
+import { F32, F64, I64, type Label, type Local, Op } from '@tsvmm/wasm-emitter';
 import { HartBlock } from '../../core/layout.ts';
 import { Flag, RoundingMode } from '../float/environment.ts';
 import { BOX, DOUBLE, type FloatFormat, SINGLE } from '../float/format.ts';
@@ -12,19 +12,39 @@ export type FormatName = FloatFormat['suffix'];
 export type Source = 'frs1' | 'frs2' | 'frs3';
 
 /**
+ * As what results for floating-point registers are left on the stack: raw bits, or a double of those bits. Between doubles
+ * in locals, values stay in the machine's floating-point registers, which takes two thirds off a chain of operations.
+ */
+export type RegisterType = typeof I64 | typeof F64;
+
+/**
  * Writes the result of the hardware if it is known to be right, and of the exact helper otherwise.
  *
- * @param fast pushes the result (i64), branching to `slow` with an empty stack where it does not know.
- * @param exact pushes the result of a helper.
+ * @param type type of the result.
+ * @param fast pushes the result, branching to `slow` with an empty stack where it does not know.
+ * @param exact pushes the result of a helper, raw.
  */
-export function fastOrExact(operands: Operands, fast: (slow: Label) => void, exact: () => void): void {
+export function fastOrExact(
+  operands: Operands,
+  type: RegisterType,
+  fast: (slow: Label) => void,
+  exact: () => void,
+): void {
   const { code } = operands;
-  const done = code.block(I64);
+  const done = code.block(type);
   const slow = code.block();
   fast(slow);
   code.br(done).end();
   exact();
+  fromRaw(operands, type);
   code.end();
+}
+
+/** Turns raw bits on the stack into a result. */
+export function fromRaw({ code }: Operands, type: RegisterType): void {
+  if (type === F64) {
+    code.op(Op.f64ReinterpretI64);
+  }
 }
 
 /** Pushes the result of a helper that rounds; `pushSources` pushes its i64 operands. */
@@ -103,12 +123,14 @@ export function floatScratch(operands: Operands, name: FormatName, index = 0): L
   return operands.scratch(name === 'd' ? F64 : F32, index);
 }
 
-/** Turns the f32 or f64 on the stack into register contents. */
-export function toRegister({ code }: Operands, name: FormatName): void {
-  if (name === 'd') {
-    code.op(Op.i64ReinterpretF64);
-  } else {
+/** Turns the f32 or f64 on the stack into a result. */
+export function toRegister(operands: Operands, name: FormatName, type: RegisterType): void {
+  const { code } = operands;
+  if (name === 's') {
     code.op(Op.i32ReinterpretF32).op(Op.i64ExtendI32U).i64Const(BOX).op(Op.i64Or);
+    fromRaw(operands, type);
+  } else if (type === I64) {
+    code.op(Op.i64ReinterpretF64);
   }
 }
 
@@ -116,35 +138,36 @@ export function toRegister({ code }: Operands, name: FormatName): void {
 export type ResultRange = 'finite' | 'normal';
 
 /**
- * Turns the f32 or f64 on the stack into register contents, or branches to `slow` when its magnitude is not below infinity
- * or, for `normal`, not above the least normal number.
+ * Turns the f32 or f64 on the stack into a result, or branches to `slow` when its magnitude is not below infinity or, for
+ * `normal`, not above the least normal number.
  */
 export function toRegisterInRange(
   operands: Operands,
   name: FormatName,
+  type: RegisterType,
   range: ResultRange,
   slow: Label,
 ): void {
   const { code } = operands;
   const { infinity, fractionBits } = name === 'd' ? DOUBLE : SINGLE;
+  const value = floatScratch(operands, name);
   // Shifting the sign out leaves twice the magnitude; one unsigned comparison then checks both limits.
   const leastAccepted = range === 'finite' ? 0n : 2n * ((1n << BigInt(fractionBits)) + 1n);
   const accepted = 2n * infinity - leastAccepted;
+  code.tee(value);
   if (name === 'd') {
-    const bits = operands.scratch(I64, 0);
-    code.op(Op.i64ReinterpretF64).tee(bits).i64Const(1).op(Op.i64Shl);
+    code.op(Op.i64ReinterpretF64).i64Const(1).op(Op.i64Shl);
     if (range === 'normal') {
       code.i64Const(leastAccepted).op(Op.i64Sub);
     }
     code.i64Const(accepted).op(Op.i64GeU).brIf(slow);
-    code.get(bits);
   } else {
-    const bits = operands.scratch(I32, 0);
-    code.op(Op.i32ReinterpretF32).tee(bits).i32Const(1).op(Op.i32Shl);
+    code.op(Op.i32ReinterpretF32).i32Const(1).op(Op.i32Shl);
     if (range === 'normal') {
       code.i32Const(Number(leastAccepted)).op(Op.i32Sub);
     }
     code.i32Const(Number(accepted)).op(Op.i32GeU).brIf(slow);
-    code.get(bits).op(Op.i64ExtendI32U).i64Const(BOX).op(Op.i64Or);
   }
+  code.get(value);
+  toRegister(operands, name, type);
 }

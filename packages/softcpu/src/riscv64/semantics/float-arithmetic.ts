@@ -6,7 +6,9 @@ import {
   callRounding,
   type FormatName,
   fastOrExact,
+  fromRaw,
   pushFloat,
+  type RegisterType,
   type ResultRange,
   requireBoxes,
   requireHardwareRounding,
@@ -54,11 +56,12 @@ const BINARY: Readonly<Record<FormatName, Readonly<Record<'add' | 'sub' | 'mul' 
     },
   };
 
-function binary(format: FormatName, name: 'add' | 'sub' | 'mul' | 'div'): Semantics {
+function binary(format: FormatName, name: 'add' | 'sub' | 'mul' | 'div', type: RegisterType): Semantics {
   const { opcode, range } = BINARY[format][name];
   return (operands) =>
     fastOrExact(
       operands,
+      type,
       (slow) => {
         requireHardwareRounding(operands, slow);
         if (format === 's') {
@@ -67,7 +70,7 @@ function binary(format: FormatName, name: 'add' | 'sub' | 'mul' | 'div'): Semant
         pushFloat(operands, format, 'frs1');
         pushFloat(operands, format, 'frs2');
         operands.code.op(opcode);
-        toRegisterInRange(operands, format, range, slow);
+        toRegisterInRange(operands, format, type, range, slow);
       },
       () =>
         callRounding(operands, `f${name}_${format}`, () => {
@@ -77,10 +80,11 @@ function binary(format: FormatName, name: 'add' | 'sub' | 'mul' | 'div'): Semant
     );
 }
 
-function squareRoot(format: FormatName): Semantics {
+function squareRoot(format: FormatName, type: RegisterType): Semantics {
   return (operands) =>
     fastOrExact(
       operands,
+      type,
       (slow) => {
         requireHardwareRounding(operands, slow);
         if (format === 's') {
@@ -88,7 +92,7 @@ function squareRoot(format: FormatName): Semantics {
         }
         pushFloat(operands, format, 'frs1');
         operands.code.op(format === 's' ? Op.f32Sqrt : Op.f64Sqrt);
-        toRegisterInRange(operands, format, 'finite', slow);
+        toRegisterInRange(operands, format, type, 'finite', slow);
       },
       () => callRounding(operands, `fsqrt_${format}`, () => operands.frs1()),
     );
@@ -106,7 +110,12 @@ function negateRaw({ code }: Operands, format: FormatName): void {
   code.i64Const(1n << BigInt(width - 1)).op(Op.i64Xor);
 }
 
-function multiplyAdd(format: FormatName, signs: Signs, hardwareFuses: boolean): Semantics {
+function multiplyAdd(
+  format: FormatName,
+  signs: Signs,
+  hardwareFuses: boolean,
+  type: RegisterType,
+): Semantics {
   const exact = (operands: Operands): void =>
     callRounding(operands, `fmadd_${format}`, () => {
       operands.frs1();
@@ -120,12 +129,16 @@ function multiplyAdd(format: FormatName, signs: Signs, hardwareFuses: boolean): 
       }
     });
   if (!hardwareFuses) {
-    return exact;
+    return (operands) => {
+      exact(operands);
+      fromRaw(operands, type);
+    };
   }
   const negate = format === 's' ? Op.f32Neg : Op.f64Neg;
   return (operands) =>
     fastOrExact(
       operands,
+      type,
       (slow) => {
         const { code } = operands;
         requireHardwareRounding(operands, slow);
@@ -143,23 +156,29 @@ function multiplyAdd(format: FormatName, signs: Signs, hardwareFuses: boolean): 
           source('frs2', false),
           source('frs3', signs.negateAddend),
         ]);
-        toRegisterInRange(operands, format, 'normal', slow);
+        toRegisterInRange(operands, format, type, 'normal', slow);
       },
       () => exact(operands),
     );
 }
 
 /** FADD, FSUB, FMUL, FDIV, FSQRT and the four fused multiply-adds of one format. */
-export function arithmeticSemantics(format: FormatName, hardwareFuses: boolean): Record<string, Semantics> {
+export function arithmeticSemantics(
+  format: FormatName,
+  hardwareFuses: boolean,
+  type: RegisterType,
+): Record<string, Semantics> {
+  const fused = (negateProduct: boolean, negateAddend: boolean): Semantics =>
+    multiplyAdd(format, { negateProduct, negateAddend }, hardwareFuses, type);
   return {
-    [`fadd_${format}`]: binary(format, 'add'),
-    [`fsub_${format}`]: binary(format, 'sub'),
-    [`fmul_${format}`]: binary(format, 'mul'),
-    [`fdiv_${format}`]: binary(format, 'div'),
-    [`fsqrt_${format}`]: squareRoot(format),
-    [`fmadd_${format}`]: multiplyAdd(format, { negateProduct: false, negateAddend: false }, hardwareFuses),
-    [`fmsub_${format}`]: multiplyAdd(format, { negateProduct: false, negateAddend: true }, hardwareFuses),
-    [`fnmsub_${format}`]: multiplyAdd(format, { negateProduct: true, negateAddend: false }, hardwareFuses),
-    [`fnmadd_${format}`]: multiplyAdd(format, { negateProduct: true, negateAddend: true }, hardwareFuses),
+    [`fadd_${format}`]: binary(format, 'add', type),
+    [`fsub_${format}`]: binary(format, 'sub', type),
+    [`fmul_${format}`]: binary(format, 'mul', type),
+    [`fdiv_${format}`]: binary(format, 'div', type),
+    [`fsqrt_${format}`]: squareRoot(format, type),
+    [`fmadd_${format}`]: fused(false, false),
+    [`fmsub_${format}`]: fused(false, true),
+    [`fnmsub_${format}`]: fused(true, false),
+    [`fnmadd_${format}`]: fused(true, true),
   };
 }

@@ -1,4 +1,4 @@
-import { I32, Op, type Opcode } from '@tsvmm/wasm-emitter';
+import { I32, I64, Op, type Opcode } from '@tsvmm/wasm-emitter';
 import type { Relation } from '../float/compare.ts';
 import { BOX, DOUBLE, SINGLE } from '../float/format.ts';
 import type { Operands, Semantics } from '../operands.ts';
@@ -7,7 +7,9 @@ import {
   type FormatName,
   fastOrExact,
   floatScratch,
+  fromRaw,
   pushFloat,
+  type RegisterType,
   requireBoxes,
   type Source,
   toRegister,
@@ -69,6 +71,7 @@ function compare(format: FormatName, relation: Relation): Semantics {
   return (operands) =>
     fastOrExact(
       operands,
+      I64,
       (slow) => {
         const { code } = operands;
         if (format === 's') {
@@ -85,10 +88,11 @@ function compare(format: FormatName, relation: Relation): Semantics {
 }
 
 /** FMIN, FMAX. Without NaNs, which would be the result, WebAssembly's are the same: −0 is less than +0 for both. */
-function minimumMaximum(format: FormatName, which: 'min' | 'max'): Semantics {
+function minimumMaximum(format: FormatName, which: 'min' | 'max', type: RegisterType): Semantics {
   return (operands) =>
     fastOrExact(
       operands,
+      type,
       (slow) => {
         const { code } = operands;
         if (format === 's') {
@@ -98,7 +102,7 @@ function minimumMaximum(format: FormatName, which: 'min' | 'max'): Semantics {
         code.op(OPCODES[format][which]);
         keepUnlessNan(operands, format, slow);
         code.get(floatScratch(operands, format));
-        toRegister(operands, format);
+        toRegister(operands, format, type);
       },
       exactly(operands, `f${which}_${format}`),
     );
@@ -111,7 +115,7 @@ function classify(format: FormatName): Semantics {
 /** Where the sign of FSGNJ, FSGNJN and FSGNJX comes from: the second operand, its opposite, or both operands' signs. */
 type Injection = 'fsgnj' | 'fsgnjn' | 'fsgnjx';
 
-function injectSignDouble(injection: Injection): Semantics {
+function injectSignDouble(injection: Injection, type: RegisterType): Semantics {
   const signMask = 1n << BigInt(DOUBLE.width - 1);
   return (operands) => {
     const { code } = operands;
@@ -125,6 +129,7 @@ function injectSignDouble(injection: Injection): Semantics {
     }
     code.i64Const(signMask).op(Op.i64And);
     code.op(injection === 'fsgnjx' ? Op.i64Xor : Op.i64Or);
+    fromRaw(operands, type);
   };
 }
 
@@ -137,7 +142,7 @@ function pushUnboxed(operands: Operands, source: Source): void {
   code.i64Const(BOX).op(Op.i64GeU).op(Op.select);
 }
 
-function injectSignSingle(injection: Injection): Semantics {
+function injectSignSingle(injection: Injection, type: RegisterType): Semantics {
   const signMask = 1 << (SINGLE.width - 1);
   return (operands) => {
     const { code } = operands;
@@ -154,35 +159,42 @@ function injectSignSingle(injection: Injection): Semantics {
     code.i32Const(signMask).op(Op.i32And).get(value);
     code.op(injection === 'fsgnjx' ? Op.i32Xor : Op.i32Or);
     code.op(Op.i64ExtendI32U).i64Const(BOX).op(Op.i64Or);
+    fromRaw(operands, type);
   };
 }
 
 /** Comparisons, FMIN, FMAX, FCLASS and sign injection of one format. */
-export function comparisonSemantics(format: FormatName): Record<string, Semantics> {
+export function comparisonSemantics(format: FormatName, type: RegisterType): Record<string, Semantics> {
   const injectSign = format === 's' ? injectSignSingle : injectSignDouble;
   return {
     [`feq_${format}`]: compare(format, 'eq'),
     [`flt_${format}`]: compare(format, 'lt'),
     [`fle_${format}`]: compare(format, 'le'),
-    [`fmin_${format}`]: minimumMaximum(format, 'min'),
-    [`fmax_${format}`]: minimumMaximum(format, 'max'),
+    [`fmin_${format}`]: minimumMaximum(format, 'min', type),
+    [`fmax_${format}`]: minimumMaximum(format, 'max', type),
     [`fclass_${format}`]: classify(format),
-    [`fsgnj_${format}`]: injectSign('fsgnj'),
-    [`fsgnjn_${format}`]: injectSign('fsgnjn'),
-    [`fsgnjx_${format}`]: injectSign('fsgnjx'),
+    [`fsgnj_${format}`]: injectSign('fsgnj', type),
+    [`fsgnjn_${format}`]: injectSign('fsgnjn', type),
+    [`fsgnjx_${format}`]: injectSign('fsgnjx', type),
   };
 }
 
 /** FMV between integer and floating-point registers: bits, without a look at boxes. */
-export const moveSemantics: Readonly<Record<string, Semantics>> = {
-  fmv_x_w: (operands) => {
-    operands.frs1();
-    operands.code.op(Op.i64Extend32S);
-  },
-  fmv_w_x: (operands) => {
-    operands.rs1();
-    operands.code.i64Const(BOX).op(Op.i64Or);
-  },
-  fmv_x_d: (operands) => operands.frs1(),
-  fmv_d_x: (operands) => operands.rs1(),
-};
+export function moveSemantics(type: RegisterType): Record<string, Semantics> {
+  return {
+    fmv_x_w: (operands) => {
+      operands.frs1();
+      operands.code.op(Op.i64Extend32S);
+    },
+    fmv_w_x: (operands) => {
+      operands.rs1();
+      operands.code.i64Const(BOX).op(Op.i64Or);
+      fromRaw(operands, type);
+    },
+    fmv_x_d: (operands) => operands.frs1(),
+    fmv_d_x: (operands) => {
+      operands.rs1();
+      fromRaw(operands, type);
+    },
+  };
+}

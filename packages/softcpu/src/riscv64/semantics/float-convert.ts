@@ -9,6 +9,7 @@ import {
   type FormatName,
   fastOrExact,
   pushFloat,
+  type RegisterType,
   requireBoxes,
   requireHardwareRounding,
   requireInexact,
@@ -19,13 +20,11 @@ import {
 type IntegerName = 'w' | 'wu' | 'l' | 'lu';
 
 /** FCVT.D.W and FCVT.D.WU: exact. */
-function doubleFromWord(signed: boolean): Semantics {
+function doubleFromWord(signed: boolean, type: RegisterType): Semantics {
   return (operands) => {
     operands.rs1();
-    operands.code
-      .op(Op.i32WrapI64)
-      .op(signed ? Op.f64ConvertI32S : Op.f64ConvertI32U)
-      .op(Op.i64ReinterpretF64);
+    operands.code.op(Op.i32WrapI64).op(signed ? Op.f64ConvertI32S : Op.f64ConvertI32U);
+    toRegister(operands, 'd', type);
   };
 }
 
@@ -44,7 +43,7 @@ function pushInteger(operands: Operands, integer: IntegerName): void {
  * FCVT from integers that may need rounding. Magnitudes up to 2^precision are exact; others are the hardware's if it
  * rounds as wanted and inexact is accumulated: they neither overflow nor underflow.
  */
-function fromInteger(format: FormatName, integer: IntegerName): Semantics {
+function fromInteger(format: FormatName, integer: IntegerName, type: RegisterType): Semantics {
   const limit = 2n ** BigInt((format === 's' ? SINGLE : DOUBLE).fractionBits + 1);
   const unsigned64 = integer === 'lu';
   const convert = {
@@ -54,6 +53,7 @@ function fromInteger(format: FormatName, integer: IntegerName): Semantics {
   return (operands) =>
     fastOrExact(
       operands,
+      type,
       (slow) => {
         const { code } = operands;
         const value = operands.scratch(I64, 0);
@@ -67,7 +67,7 @@ function fromInteger(format: FormatName, integer: IntegerName): Semantics {
         requireHardwareRounding(operands, slow);
         code.end();
         code.get(value).op(convert);
-        toRegister(operands, format);
+        toRegister(operands, format, type);
       },
       () =>
         callRounding(operands, `fcvt_${format}_${unsigned64 ? 'lu' : 'l'}`, () =>
@@ -122,6 +122,7 @@ function toInteger(format: FormatName, integer: IntegerName): Semantics {
   return (operands) =>
     fastOrExact(
       operands,
+      I64,
       (slow) => {
         const { code } = operands;
         if (format === 's') {
@@ -177,56 +178,62 @@ function toInteger(format: FormatName, integer: IntegerName): Semantics {
  * FCVT.S.D. What comes back unchanged was exact, infinities and subnormals included (an exact result never underflows);
  * the rest is as for arithmetic.
  */
-const singleFromDouble: Semantics = (operands) =>
-  fastOrExact(
-    operands,
-    (slow) => {
-      const { code } = operands;
-      const value = operands.scratch(F32, 0);
-      pushFloat(operands, 'd', 'frs1');
-      code.op(Op.f32DemoteF64).tee(value).op(Op.f64PromoteF32);
-      pushFloat(operands, 'd', 'frs1');
-      code.op(Op.f64Eq).if(I64);
-      code.get(value);
-      toRegister(operands, 's');
-      code.else();
-      requireHardwareRounding(operands, slow);
-      code.get(value);
-      toRegisterInRange(operands, 's', 'normal', slow);
-      code.end();
-    },
-    () => callRounding(operands, 'fcvt_s_d', () => operands.frs1()),
-  );
+const singleFromDouble =
+  (type: RegisterType): Semantics =>
+  (operands) =>
+    fastOrExact(
+      operands,
+      type,
+      (slow) => {
+        const { code } = operands;
+        const value = operands.scratch(F32, 0);
+        pushFloat(operands, 'd', 'frs1');
+        code.op(Op.f32DemoteF64).tee(value).op(Op.f64PromoteF32);
+        pushFloat(operands, 'd', 'frs1');
+        code.op(Op.f64Eq).if(type);
+        code.get(value);
+        toRegister(operands, 's', type);
+        code.else();
+        requireHardwareRounding(operands, slow);
+        code.get(value);
+        toRegisterInRange(operands, 's', type, 'normal', slow);
+        code.end();
+      },
+      () => callRounding(operands, 'fcvt_s_d', () => operands.frs1()),
+    );
 
 /** FCVT.D.S: exact but for NaNs. */
-const doubleFromSingle: Semantics = (operands) =>
-  fastOrExact(
-    operands,
-    (slow) => {
-      const { code } = operands;
-      const value = operands.scratch(F32, 0);
-      requireBoxes(operands, ['frs1'], slow);
-      pushFloat(operands, 's', 'frs1');
-      code.tee(value).get(value).op(Op.f32Ne).brIf(slow);
-      code.get(value).op(Op.f64PromoteF32);
-      toRegister(operands, 'd');
-    },
-    () => callHelper(operands, 'fcvt_d_s', () => operands.frs1()),
-  );
+const doubleFromSingle =
+  (type: RegisterType): Semantics =>
+  (operands) =>
+    fastOrExact(
+      operands,
+      type,
+      (slow) => {
+        const { code } = operands;
+        const value = operands.scratch(F32, 0);
+        requireBoxes(operands, ['frs1'], slow);
+        pushFloat(operands, 's', 'frs1');
+        code.tee(value).get(value).op(Op.f32Ne).brIf(slow);
+        code.get(value).op(Op.f64PromoteF32);
+        toRegister(operands, 'd', type);
+      },
+      () => callHelper(operands, 'fcvt_d_s', () => operands.frs1()),
+    );
 
 /** Every FCVT. */
-export function conversionSemantics(): Record<string, Semantics> {
+export function conversionSemantics(type: RegisterType): Record<string, Semantics> {
   const semantics: Record<string, Semantics> = {
-    fcvt_s_d: singleFromDouble,
-    fcvt_d_s: doubleFromSingle,
+    fcvt_s_d: singleFromDouble(type),
+    fcvt_d_s: doubleFromSingle(type),
   };
   for (const integer of ['w', 'wu', 'l', 'lu'] as const) {
     for (const format of ['s', 'd'] as const) {
-      semantics[`fcvt_${format}_${integer}`] = fromInteger(format, integer);
+      semantics[`fcvt_${format}_${integer}`] = fromInteger(format, integer, type);
       semantics[`fcvt_${integer}_${format}`] = toInteger(format, integer);
     }
   }
-  semantics.fcvt_d_w = doubleFromWord(true);
-  semantics.fcvt_d_wu = doubleFromWord(false);
+  semantics.fcvt_d_w = doubleFromWord(true, type);
+  semantics.fcvt_d_wu = doubleFromWord(false, type);
   return semantics;
 }

@@ -1,8 +1,9 @@
-import { Op } from '@tsvmm/wasm-emitter';
+import { F64, I64, Op } from '@tsvmm/wasm-emitter';
 import { HartBlock } from '../../core/layout.ts';
 import { RoundingMode } from '../float/environment.ts';
 import { multiplyAddIsFused } from '../float/fused-support.ts';
 import type { Operands, Semantics } from '../operands.ts';
+import type { RegisterType } from './float-access.ts';
 import { arithmeticSemantics } from './float-arithmetic.ts';
 import { comparisonSemantics, moveSemantics } from './float-compare.ts';
 import { conversionSemantics } from './float-convert.ts';
@@ -13,20 +14,31 @@ import { conversionSemantics } from './float-convert.ts';
  * What changes the state that `sstatus.FS` tracks is the caller's to note: see {@link floatEffects}.
  *
  * @param hardwareFuses what {@link multiplyAddIsFused} says, when the code is for this machine.
+ * @param registers type of the results that go to floating-point registers; sources are raw bits in any case.
  */
-export function createFloatSemantics(hardwareFuses: boolean): Readonly<Record<string, Semantics>> {
+export function createFloatSemantics(
+  hardwareFuses: boolean,
+  registers: RegisterType,
+): Readonly<Record<string, Semantics>> {
   return {
-    ...arithmeticSemantics('s', hardwareFuses),
-    ...arithmeticSemantics('d', hardwareFuses),
-    ...comparisonSemantics('s'),
-    ...comparisonSemantics('d'),
-    ...conversionSemantics(),
-    ...moveSemantics,
+    ...arithmeticSemantics('s', hardwareFuses, registers),
+    ...arithmeticSemantics('d', hardwareFuses, registers),
+    ...comparisonSemantics('s', registers),
+    ...comparisonSemantics('d', registers),
+    ...conversionSemantics(registers),
+    ...moveSemantics(registers),
   };
 }
 
-/** {@link createFloatSemantics} for the machine this runs on. */
-export const floatSemantics = createFloatSemantics(multiplyAddIsFused());
+/** For the machine this runs on, with results as raw bits. */
+export const floatSemantics = createFloatSemantics(multiplyAddIsFused(), I64);
+
+/**
+ * For the machine this runs on, with results for floating-point registers as doubles of the same bits: for code that has
+ * these registers in f64 locals. Its `frs1()` is `local.get` and `i64.reinterpret_f64`, which the engine cancels against the
+ * semantics' own reinterpretation.
+ */
+export const floatSemanticsInDoubles = createFloatSemantics(multiplyAddIsFused(), F64);
 
 /** What an instruction does besides computing its result. */
 export interface FloatEffects {
