@@ -183,7 +183,7 @@ test('a megabyte of input arrives whole while the guest reads at its own pace', 
   expect(Buffer.compare(Buffer.from(received), sent)).toBe(0);
 });
 
-test('bytes of two vCPU threads on one port interleave, and none is lost', async () => {
+test('bytes of three vCPU threads, one of them past the port, interleave, and none is lost', async () => {
   const { descriptor, output } = machine();
   const counts = new Array<number>(251).fill(0);
   const sink: SerialSink = {
@@ -196,16 +196,16 @@ test('bytes of two vCPU threads on one port interleave, and none is lost', async
   const count = 251 * 200;
   {
     await using _drain = new SerialOutput(output, sink);
-    const workers = [1, 2].map(
-      () =>
+    const workers = [false, false, true].map(
+      (direct) =>
         new Worker(new URL('./support/transmitter.ts', import.meta.url), {
-          workerData: { descriptor, count },
+          workerData: { descriptor, count, direct },
         }),
     );
     await Promise.all(workers.map((worker) => once(worker, 'message')));
     await Promise.all(workers.map((worker) => worker.terminate()));
   }
-  expect(counts).toEqual(new Array<number>(251).fill(400));
+  expect(counts).toEqual(new Array<number>(251).fill(600));
 });
 
 test('a vCPU thread that outruns the sink waits, and no byte is lost', async () => {
@@ -255,6 +255,16 @@ test('a sink that fails is reported once, and the guest goes on', async () => {
     code: 'BACKEND_FAILED',
     message: expect.stringContaining('broken pipe'),
   });
+});
+
+test('a closed ring drops what is written, and holds nobody up', () => {
+  const ring = ByteRing.create(16);
+  while (ring.push(1));
+  ring.close();
+  ring.waitForRoom();
+  expect(ring.push(2)).toBe(true);
+  expect(ring.write(new Uint8Array(100))).toBe(100);
+  expect(ring.available).toBe(16);
 });
 
 test('files are appended to and Unix stream sockets written to', async () => {

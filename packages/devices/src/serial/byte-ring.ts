@@ -1,5 +1,6 @@
-import { array, i32, struct } from '@tsvmm/struct';
+import { array, atomic, i32, struct } from '@tsvmm/struct';
 import { DeviceError } from '../errors.ts';
+import { SharedMutex } from '../lock.ts';
 
 /** Positions count bytes since the ring was made, modulo 2^32; each side's words have a cache line of their own. */
 const header = struct(
@@ -11,15 +12,16 @@ const header = struct(
     tail: array(i32, 1),
     writerWaits: array(i32, 15),
     /** 1 once no more bytes are taken. */
-    closed: array(i32, 16),
+    closed: array(i32, 15),
+    /** Held by the writer of the moment. */
+    writerLock: atomic(i32),
   },
   { name: 'byte-ring', version: 1 },
 );
 
 /**
- * Bytes from one thread to another through shared memory: a serial port's output or input. One reader; several
- * writers if they agree among themselves who writes, as vCPUs do by the device's lock. Both sides can sleep until
- * the other has moved, as a thread or as a promise.
+ * Bytes from one thread to another through shared memory: a serial port's output or input. One reader, any number of
+ * writers. Both sides can sleep until the other has moved, as a thread or as a promise.
  */
 export class ByteRing {
   /** The memory, to be sent to the other side, which constructs its own ring over it. */
@@ -31,6 +33,7 @@ export class ByteRing {
   readonly #readerWaits: Int32Array;
   readonly #writerWaits: Int32Array;
   readonly #closed: Int32Array;
+  readonly #writerMutex: SharedMutex;
   readonly #bytes: Uint8Array<SharedArrayBuffer>;
 
   constructor(state: SharedArrayBuffer) {
@@ -42,6 +45,7 @@ export class ByteRing {
     this.#readerWaits = words.readerWaits;
     this.#writerWaits = words.writerWaits;
     this.#closed = words.closed;
+    this.#writerMutex = new SharedMutex(words.writerLock);
     this.#bytes = new Uint8Array(state, header.size);
   }
 
@@ -80,25 +84,34 @@ export class ByteRing {
     wake(this.#readerWaits);
   }
 
-  /** Writes one byte; false when the ring is full. */
+  /** Writes one byte, which a closed ring drops; false when there is no room. */
   push(byte: number): boolean {
+    if (this.closed) return true;
+    this.#writerMutex.lock();
     const head = Atomics.load(this.#head, 0);
-    if (((head - Atomics.load(this.#tail, 0)) | 0) >= this.capacity) return false;
-    this.#bytes[head & (this.capacity - 1)] = byte;
-    this.#publish(head + 1);
-    return true;
+    const hasRoom = ((head - Atomics.load(this.#tail, 0)) | 0) < this.capacity;
+    if (hasRoom) {
+      this.#bytes[head & (this.capacity - 1)] = byte;
+      Atomics.store(this.#head, 0, (head + 1) | 0);
+    }
+    this.#writerMutex.unlock();
+    if (hasRoom) wake(this.#readerWaits);
+    return hasRoom;
   }
 
-  /** Writes as much of `bytes` as fits. @returns how many bytes that were */
+  /** Writes as much of `bytes` as there is room for, in one piece. @returns how many; all of them when it is closed */
   write(bytes: Uint8Array): number {
+    if (this.closed) return bytes.length;
+    this.#writerMutex.lock();
     const head = Atomics.load(this.#head, 0);
     const count = Math.min(bytes.length, this.capacity - ((head - Atomics.load(this.#tail, 0)) | 0));
-    if (count === 0) return 0;
     const start = head & (this.capacity - 1);
     const first = Math.min(count, this.capacity - start);
     this.#bytes.set(first === bytes.length ? bytes : bytes.subarray(0, first), start);
     if (first < count) this.#bytes.set(bytes.subarray(first, count), 0);
-    this.#publish(head + count);
+    Atomics.store(this.#head, 0, (head + count) | 0);
+    this.#writerMutex.unlock();
+    if (count > 0) wake(this.#readerWaits);
     return count;
   }
 
@@ -146,11 +159,6 @@ export class ByteRing {
   #hasRoomOrWaits(): boolean {
     Atomics.store(this.#writerWaits, 0, 1);
     return this.room > 0 || this.closed;
-  }
-
-  #publish(head: number): void {
-    Atomics.store(this.#head, 0, head | 0);
-    wake(this.#readerWaits);
   }
 }
 

@@ -29,7 +29,7 @@ export class SerialInput {
 
   async #write(bytes: Uint8Array): Promise<void> {
     let rest = bytes;
-    while (rest.length > 0 && !this.#ring.closed) {
+    while (rest.length > 0) {
       const count = this.#ring.write(rest);
       if (count > 0) this.#arrived();
       rest = rest.subarray(count);

@@ -26,7 +26,10 @@ export class SerialOutput implements AsyncDisposable {
     this.#finished = this.#drain(options.onError);
   }
 
-  /** Closes the ring and writes what is still in it: for when the guest has stopped. */
+  /**
+   * Closes the ring, which releases writers that wait for room, and resolves when the sink has all that was in it.
+   * What is written from then on is dropped.
+   */
   async finish(): Promise<void> {
     this.#ring.close();
     await this.#finished;

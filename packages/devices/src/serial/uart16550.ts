@@ -286,7 +286,7 @@ export class Uart16550 implements BusDevice {
       const depth = (r.fcr & FCR_ENABLE) !== 0 ? FIFO_DEPTH : 1;
       if (r.loopbackCount >= depth) r.overrun = 1;
       else r.loopback[r.loopbackCount++] = byte;
-    } else if (!this.#output.push(byte) && !this.#output.closed) {
+    } else if (!this.#output.push(byte)) {
       return false;
     }
     // THR was full for no time at all.

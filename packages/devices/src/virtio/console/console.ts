@@ -76,7 +76,7 @@ export class ConsoleBackend implements VirtioBackend {
       skip = 0;
       const written = this.#output.write(bytes);
       this.#transmitted += written;
-      if (written < bytes.length && !this.#output.closed) {
+      if (written < bytes.length) {
         this.#wakeWhen(this.#output.roomAvailable(), TRANSMIT_QUEUE);
         return false;
       }
