@@ -168,20 +168,26 @@ class MainFunctionWriter {
     code.get(this.#entry).i32Const(2).op(Op.i32ShrU).op(Op.i64ExtendI32U).op(Op.i64Sub).set(this.#pcBase);
     code.get(this.#plain).if();
     code.i32Const(0).set(this.#plain);
-    code.get(this.#ip).memory(Op.i32Load16U).i32Const(REGION).op(Op.i32Eq).if();
-    this.#enterOriginal();
+    code.get(this.#ip).memory(Op.i32Load16U).tee(this.#operation).if();
+    this.#enterCopy();
     code.end().end();
   }
 
-  /** Makes `ip` a copy, outside of the page, of the entry that a region's replaced. */
-  #enterOriginal(): void {
+  /**
+   * Makes `ip` a copy, outside of the page, of the entry there, or of the one that a region's replaced. What follows the copy
+   * is looked up and counted like a jump target: regions are soon entered again behind what they could not do.
+   */
+  #enterCopy(): void {
     const code = this.#code;
     const ip = this.#ip;
     this.#savePc();
+    code.get(ip).set(this.#entry);
+    code.get(this.#operation).i32Const(REGION).op(Op.i32Eq).if();
     this.#pushRecord();
-    code.set(this.#entry);
+    code.i32Const(RegionRecord.original).op(Op.i32Add).set(this.#entry);
+    code.end();
     this.#enterScratch(() => {
-      code.get(HART).get(this.#entry).memory(Op.i64Load, RegionRecord.original);
+      code.get(HART).get(this.#entry).memory(Op.i64Load);
       code.memory(Op.i64Store, RiscvBlock.scratchEntries);
     });
     // Jumps within the page become jumps that leave it: the copy is in no page.

@@ -17,7 +17,9 @@ const REGISTERS = [
   ...['s4', 's5', 's6', 's7', 's8', 's9', 's10', 's11'],
 ];
 const FLOAT_REGISTERS = Array.from({ length: 32 }, (_, n) => `f${n}`);
+/** Loop counters: two levels in the main program, one in what it calls. */
 const COUNTERS = ['s1', 's2', 's3'];
+const FIRST_COUNTER_OF_CALLED = 2;
 
 const REGISTER_OPERATIONS = [
   ...[
@@ -120,7 +122,7 @@ class Generator {
   #function(name: string, size: number): void {
     this.#functions.push(name);
     this.#emit('.balign 4', `${name}:`);
-    this.#block(size, 2, false);
+    this.#block(size, FIRST_COUNTER_OF_CALLED, false);
     this.#emit('ret');
   }
 
@@ -142,7 +144,7 @@ class Generator {
   #block(size: number, depth: number, mayCall = true): void {
     for (let left = size; left > 0; ) {
       const choice = this.#random(20);
-      if (choice === 0 && depth < COUNTERS.length) {
+      if (choice === 0 && depth < (mayCall ? FIRST_COUNTER_OF_CALLED : COUNTERS.length)) {
         const length = Math.ceil(left / 2);
         this.#loop(length, depth, mayCall);
         left -= length;
@@ -163,7 +165,7 @@ class Generator {
   #loop(size: number, depth: number, mayCall: boolean): void {
     const label = this.#label();
     const counter = COUNTERS[depth];
-    this.#emit(`li ${counter}, ${3 + this.#random(20)}`, `${label}:`);
+    this.#emit(`li ${counter}, ${3 + this.#random(12)}`, `${label}:`);
     this.#block(size - 1, depth + 1, mayCall);
     this.#emit(`addi ${counter}, ${counter}, -1`, `bnez ${counter}, ${label}`);
   }

@@ -1,5 +1,5 @@
 import { workerData } from 'node:worker_threads';
-import { Request } from '../layout.ts';
+import { HartBlock, Request } from '../layout.ts';
 import { SoftMemory } from '../memory.ts';
 import { memoryImport } from './module.ts';
 import type { RegionArchitecture } from './region-architecture.ts';
@@ -10,6 +10,9 @@ import type { TranslationWorkerData } from './translation-thread.ts';
 /** Requests that start a batch at once, and milliseconds that fewer wait for company. */
 const BATCH_SIZE = 16;
 const BATCH_DELAY = 2;
+/** Milliseconds between interruptions of harts that have new regions, and how many there are. */
+const RE_ENTRY_PERIOD = 4;
+const RE_ENTRIES = 250;
 
 /** The body of a translator's worker: serves the harts' requests until it is terminated. */
 export function serveTranslations(
@@ -22,6 +25,7 @@ export function serveTranslations(
   let queue: TranslationRequest[] = [];
   let timer: NodeJS.Timeout | undefined;
 
+  const reEntries = new ReEntries(memory);
   const flush = (): void => {
     clearTimeout(timer);
     timer = undefined;
@@ -31,6 +35,7 @@ export function serveTranslations(
       ports[hart]?.postMessage(result);
       memory.request(hart, Request.translated);
     });
+    reEntries.start();
   };
   for (const port of ports) {
     port.on('message', (request: TranslationRequest) => {
@@ -41,5 +46,39 @@ export function serveTranslations(
         timer ??= setTimeout(flush, BATCH_DELAY);
       }
     });
+  }
+}
+
+/**
+ * Makes running harts leave their regions now and then, for a while after new ones were delivered. WebAssembly has no on-stack
+ * replacement: a loop has to be entered again to run as optimised code, and not every guest has a timer tick.
+ */
+class ReEntries {
+  readonly #memory: SoftMemory;
+  #left = 0;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(memory: SoftMemory) {
+    this.#memory = memory;
+  }
+
+  start(): void {
+    this.#left = RE_ENTRIES;
+    this.#timer ??= setInterval(() => this.#interrupt(), RE_ENTRY_PERIOD);
+  }
+
+  #interrupt(): void {
+    const { harts, i32 } = this.#memory;
+    for (let hart = 0; hart < harts; hart++) {
+      const isIdle = Atomics.load(i32, (this.#memory.hartBlock(hart) + HartBlock.idle) >>> 2) !== 0;
+      if (!isIdle) {
+        this.#memory.request(hart, Request.translated);
+      }
+    }
+    this.#left--;
+    if (this.#left === 0) {
+      clearInterval(this.#timer);
+      this.#timer = undefined;
+    }
   }
 }

@@ -1,0 +1,32 @@
+import type { MessagePort } from 'node:worker_threads';
+import type { SoftMemory } from '../core/memory.ts';
+import { RegionInstaller, type RegionInstallerOptions } from '../core/region/region-installer.ts';
+import { ThreadTranslation, TranslationThread } from '../core/region/translation-thread.ts';
+import type { Hart } from './hart.ts';
+import { RiscvRegionHart } from './region-hart.ts';
+
+/** Taken jumps to one target after which its region is worth making. */
+export const HOT_THRESHOLD = 1000;
+
+/** Starts the thread that translates for the harts of a machine. */
+export function startTranslation(memory: SoftMemory): TranslationThread {
+  return new TranslationThread(
+    memory,
+    new URL(`./region-worker${import.meta.url.slice(-3)}`, import.meta.url),
+  );
+}
+
+/**
+ * Gives a hart its regions; it must have been made with a `hotThreshold`, of {@link HOT_THRESHOLD} for instance.
+ *
+ * @param port the hart's, from {@link TranslationThread.port}, on the hart's thread.
+ */
+export function attachTranslation(
+  hart: Hart,
+  port: MessagePort,
+  options?: RegionInstallerOptions,
+): RegionInstaller {
+  const installer = new RegionInstaller(new RiscvRegionHart(hart), new ThreadTranslation(port), options);
+  hart.translator = installer;
+  return installer;
+}
