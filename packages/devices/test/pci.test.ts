@@ -5,6 +5,7 @@ import {
   createBusAccess,
   DeviceError,
   formatPciAddress,
+  PciConfigurationSpaceBuilder,
   PciTopology,
   parsePciAddress,
   VirtioPciDevice,
@@ -106,6 +107,26 @@ test('a BAR tells its size, moves for all CPUs, and answers only while memory sp
     WINDOW + 0x3000,
     WINDOW + 0x3004,
   ]);
+});
+
+test('a 64-bit BAR takes two registers and is sized in both', () => {
+  for (const [size, low, high] of [
+    [2 ** 33, 0x0000_000c, 0xffff_fffe],
+    [2 ** 32, 0x0000_000c, 0xffff_ffff],
+    [2 ** 20, 0xfff0_000c, 0xffff_ffff],
+  ] as const) {
+    const identity = { vendorId: 1, deviceId: 2, baseClass: 3, subclass: 0 };
+    const builder = new PciConfigurationSpaceBuilder(identity);
+    builder.addBar({ index: 2, size, is64Bit: true, prefetchable: true });
+    expect(() => builder.addBar({ index: 3, size: 4096 })).toThrow(DeviceError);
+    const space = builder.build();
+    space.writeWord(0x18, 0xffff_ffff, -1);
+    space.writeWord(0x1c, 0xffff_ffff, -1);
+    expect([space.readWord(0x18), space.readWord(0x1c)]).toEqual([low, high]);
+    expect([space.barSize(2), space.barSize(3), space.isBar64Bit(2)]).toEqual([size, 0, true]);
+    space.setBarAddress(2, 5 * 2 ** 33);
+    expect(space.barAddress(2)).toBe(5 * 2 ** 33);
+  }
 });
 
 test('only what the specification lets a guest change can be changed', () => {

@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Writable } from 'node:stream';
 import { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
@@ -15,6 +16,7 @@ import {
   SerialInput,
   SerialOutput,
   type SerialSink,
+  StreamSink,
   Uart16550,
   UnixStreamSink,
 } from '../src/index.ts';
@@ -265,6 +267,12 @@ test('a closed ring drops what is written, and holds nobody up', () => {
   expect(ring.push(2)).toBe(true);
   expect(ring.write(new Uint8Array(100))).toBe(100);
   expect(ring.available).toBe(16);
+});
+
+test('a reader of standard output that goes away is an error of the write, not of the process', async () => {
+  const stream = new Writable({ write: (_chunk, _encoding, done) => done(new Error('EPIPE')) });
+  await using sink = new StreamSink(stream, 'standard output');
+  await expect(sink.write(Buffer.from('x'))).rejects.toThrow('EPIPE');
 });
 
 test('files are appended to and Unix stream sockets written to', async () => {

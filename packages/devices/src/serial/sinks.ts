@@ -15,6 +15,9 @@ export interface SerialSink extends AsyncDisposable {
   write(bytes: Uint8Array): Promise<void>;
 }
 
+/** Errors are reported by the write that fails; without a listener they would end the process. */
+const ignoreError = (): void => {};
+
 /** `type=sink`: discards everything. */
 export class DiscardSink implements SerialSink {
   readonly name = 'the sink';
@@ -30,6 +33,7 @@ export class StreamSink implements SerialSink {
   constructor(stream: Writable, name: string) {
     this.#stream = stream;
     this.name = name;
+    stream.on('error', ignoreError);
   }
 
   write(bytes: Uint8Array): Promise<void> {
@@ -39,7 +43,9 @@ export class StreamSink implements SerialSink {
     });
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {}
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stream.off('error', ignoreError);
+  }
 }
 
 /** `type=file`: appends to a file, FIFO or device, which is created if there is none. */
@@ -85,8 +91,7 @@ export class UnixStreamSink implements SerialSink {
   private constructor(path: string, socket: Socket) {
     this.name = path;
     this.socket = socket;
-    // Errors are reported by the write that fails; without a listener they would end the process.
-    socket.on('error', () => {});
+    socket.on('error', ignoreError);
   }
 
   /** @throws DeviceError BACKEND_FAILED when nobody listens at `path` */
@@ -114,7 +119,7 @@ export class UnixStreamSink implements SerialSink {
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.socket.closed) return;
-    const closed = once(this.socket, 'close');
+    const closed = new Promise((resolve) => this.socket.once('close', resolve));
     this.socket.end();
     this.socket.resume();
     this.socket.destroySoon();
