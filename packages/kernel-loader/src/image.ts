@@ -1,7 +1,8 @@
 import { KernelImageError } from './errors.ts';
 import { checkRange, copyToGuest, type KernelMemory } from './memory.ts';
 import type { Architecture, LoadedKernel, LoadOptions } from './options.ts';
-import type { ByteSource } from './source.ts';
+import { executableSize } from './portable-executable.ts';
+import { type ByteSource, truncated } from './source.ts';
 
 // Documentation/arch/riscv/boot-image-header.rst and arch/arm64/booting.rst: one header of 64 bytes, little-endian.
 // offset  8: text_offset (64 bits)  where the image goes, from a 2 MiB boundary
@@ -50,6 +51,8 @@ export async function loadImage(
     throw new KernelImageError('WRONG_ARCHITECTURE', 'The kernel is big-endian: give a little-endian one.');
   }
   const imageSize = field(16);
+  const fileSize = executableSize(head);
+  if (source.size < fileSize) throw truncated(fileSize, source.size);
   const isOld = architecture === 'aarch64' && imageSize === 0;
   const start = ramBase + (isOld ? ARM64_OLD_TEXT_OFFSET : field(8));
   const size = Math.max(imageSize, source.size);

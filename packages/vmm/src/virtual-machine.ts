@@ -246,9 +246,7 @@ export class VirtualMachine implements AsyncDisposable {
   /** A kernel that panics reboots: what it wrote before tells the two apart. */
   #withPanic(exit: VmExit): VmExit {
     const { panic } = this.#parts.watch;
-    return exit.kind === 'reset' && panic !== undefined
-      ? { kind: 'panic', reason: panic }
-      : exit;
+    return exit.kind === 'reset' && panic !== undefined ? { kind: 'panic', reason: panic } : exit;
   }
 }
 

@@ -33,7 +33,13 @@ describe('PanicWatch', () => {
         watch.push(new TextEncoder().encode(text));
         const found = text.indexOf(mark);
         const end = found < 0 ? -1 : text.indexOf('\n', found + mark.length);
-        const reason = end < 0 ? undefined : text.slice(found + mark.length, end).slice(0, 200).trim();
+        const reason =
+          end < 0
+            ? undefined
+            : text
+                .slice(found + mark.length, end)
+                .slice(0, 200)
+                .trim();
         if (end < 0 && found >= 0 && text.length - found - mark.length > 200) {
           return;
         }

@@ -1,0 +1,75 @@
+import { createHash } from 'node:crypto';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fetchGuest, type Guest } from '@tsvmm/guest-image';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { VirtualMachineConfiguration } from '../src/configuration.ts';
+import { VirtualMachine, type VmExit } from '../src/virtual-machine.ts';
+
+const MIB = 2 ** 20;
+
+let guest: Guest;
+let folder: string;
+
+beforeAll(async () => {
+  guest = await fetchGuest({ architecture: 'riscv64' });
+  folder = await mkdtemp(join(tmpdir(), 'tsvmm-vmm-'));
+}, 300_000);
+
+afterAll(async () => {
+  await rm(folder, { recursive: true });
+});
+
+/** Boots Debian, types lines at its console, and waits for its end. */
+async function boot(
+  name: string,
+  lines: readonly string[],
+  configuration: Partial<VirtualMachineConfiguration>,
+): Promise<{ readonly exit: VmExit; readonly output: string }> {
+  const path = join(folder, `${name}.log`);
+  {
+    await using vm = await VirtualMachine.create({
+      kernel: guest.kernel,
+      initrd: guest.initrd,
+      serials: [{ type: 'file', path, console: true, stdin: true }],
+      ...configuration,
+    });
+    await vm.start();
+    await vm.console?.input.write(new TextEncoder().encode(lines.map((line) => `${line}\n`).join('')));
+    const exit = await vm.exit;
+    return { exit, output: await readFile(path, 'latin1') };
+  }
+}
+
+describe('an unmodified Debian guest', () => {
+  it('runs on two harts and sees its disk as the host does', async () => {
+    const disk = join(folder, 'disk.img');
+    const before = Buffer.alloc(4 * MIB, 'tsvmm ');
+    await writeFile(disk, before);
+    const { exit, output } = await boot(
+      'two-harts',
+      [
+        'uname -m; grep -c ^processor /proc/cpuinfo; cat /sys/devices/system/cpu/online',
+        'md5sum /dev/vda; cat /sys/block/vda/serial; echo',
+        'dd if=/dev/zero of=/dev/vda bs=64k seek=2 count=3 conv=fsync',
+        'head -c 32 /dev/hwrng | wc -c',
+        'poweroff -f',
+      ],
+      { cpus: { count: 2 }, blocks: [{ path: disk, id: 'tsvmm-disk' }] },
+    );
+    expect(exit.kind).toBe('stop');
+    expect(output).toMatch(/^riscv64\r?\n2\r?\n0-1\r?$/m);
+    expect(output).toContain(createHash('md5').update(before).digest('hex'));
+    expect(output).toContain('tsvmm-disk');
+    expect(output).toMatch(/^32\r?$/m);
+    const expected = Buffer.from(before);
+    expected.fill(0, 2 * 65_536, 5 * 65_536);
+    expect(Buffer.compare(await readFile(disk), expected)).toBe(0);
+  });
+
+  it('reports the panic of its kernel with the reason', async () => {
+    const { exit } = await boot('panic', [], { params: ['rdinit=/nonexistent', 'quiet'] });
+    expect(exit).toEqual({ kind: 'panic', reason: expect.stringContaining('Unable to mount root fs') });
+  });
+});
