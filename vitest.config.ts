@@ -1,8 +1,12 @@
 import { defineConfig } from 'vitest/config';
+import { ClosingLine } from './tools/closing-line.ts';
 
 export default defineConfig({
   test: {
     include: ['packages/*/test/**/*.test.ts', 'test/**/*.test.ts'],
+    reporters: ['default', new ClosingLine()],
+    passWithNoTests: false,
+    allowOnly: false,
     testTimeout: 60_000,
     hookTimeout: 120_000,
     pool: 'forks',
