@@ -18,7 +18,7 @@ const BLOCK_KEYS: readonly KeyDefinition[] = [
     'direct',
     'dontcache',
   ]),
-  ...unbuiltKeys('Leave it out, and take care that no one else writes to the image.', ['lock']),
+  ...unbuiltKeys('Leave it out: images are always locked against other programs.', ['lock']),
   ...unbuiltKeys('Leave it out: the disk has one worker and split queues.', [
     'multiple-workers',
     'async-executor',

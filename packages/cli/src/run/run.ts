@@ -24,12 +24,22 @@ export async function run(context: CommandContext): Promise<number> {
       tellEnd(kind, reason, messages);
       return statusOfEnd(kind, extendedStatus);
     } catch (error) {
-      if (!(error instanceof ConfigurationError)) throw error;
-      messages.error(`${spellingOf(request, error.option, error.index)}: ${error.message}`);
+      const spelling = spellingOfError(request, error);
+      if (spelling === undefined) throw error;
+      messages.error(`${spelling}: ${(error as Error).message}`);
       messages.debugStack(error);
       return ExitStatus.failure;
     }
   });
+}
+
+/** The option that an error is about, as the user wrote it, if it is about one. */
+function spellingOfError(request: RunRequest, error: unknown): string | undefined {
+  if (error instanceof ConfigurationError) return spellingOf(request, error.option, error.index);
+  // The library passes on what its parts throw.
+  if (error instanceof Error && error.name === 'KernelImageError')
+    return spellingOf(request, 'kernel', undefined);
+  return undefined;
 }
 
 /** The configuration with the default guest's kernel, and its initrd unless there is another, if it has no kernel. */
@@ -44,15 +54,8 @@ async function withKernel(
   return { initrd: guest.initrd, ...configuration, kernel: guest.kernel };
 }
 
-const ENDS: Readonly<Record<Exclude<GuestEnd, 'stop'>, string>> = {
-  reset: 'the guest asked for a reset, which ends it',
-  crash: 'the guest crashed',
-  panic: 'the guest kernel panicked',
-  watchdog: "the guest's watchdog expired",
-};
-
-function tellEnd(kind: GuestEnd, reason: string | undefined, messages: Messages): void {
-  if (kind === 'stop') return;
-  const because = reason === undefined ? '' : `: ${reason}`;
-  messages.report(kind === 'reset' ? 'info' : 'error', `${ENDS[kind]}${because}`);
+function tellEnd(kind: GuestEnd, reason: string, messages: Messages): void {
+  if (kind === 'reset') messages.info(`${reason}; that ends it`);
+  else if (kind === 'panic') messages.error(`the guest kernel panicked: ${reason}`);
+  else if (kind !== 'stop') messages.error(reason);
 }

@@ -13,7 +13,7 @@ export interface SessionMachine {
   start(): Promise<void>;
   /** Ends the guest; `exit` then has the kind `stop`. */
   stop(): Promise<void>;
-  readonly exit: Promise<{ readonly kind: GuestEnd; readonly reason?: string | undefined }>;
+  readonly exit: Promise<{ readonly kind: GuestEnd; readonly reason: string }>;
 }
 
 /** What a session needs besides the machine. */

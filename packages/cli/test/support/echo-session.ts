@@ -9,15 +9,15 @@ import { runSession, type SessionMachine } from '../../src/run/session.ts';
 import { withSignals } from '../../src/signals.ts';
 
 class EchoMachine implements SessionMachine {
-  readonly exit: Promise<{ kind: GuestEnd }>;
+  readonly exit: Promise<{ kind: GuestEnd; reason: string }>;
   readonly console = { input: { write: (bytes: Uint8Array) => this.#take(bytes) } };
-  readonly #end: (exit: { kind: GuestEnd }) => void;
+  readonly #end: (exit: { kind: GuestEnd; reason: string }) => void;
   #timer: NodeJS.Timeout | undefined;
   #deaf = false;
   #tail = '';
 
   constructor() {
-    const { promise, resolve } = Promise.withResolvers<{ kind: GuestEnd }>();
+    const { promise, resolve } = Promise.withResolvers<{ kind: GuestEnd; reason: string }>();
     this.exit = promise;
     this.#end = resolve;
   }
@@ -30,7 +30,7 @@ class EchoMachine implements SessionMachine {
 
   async stop(): Promise<void> {
     clearInterval(this.#timer);
-    this.#end({ kind: 'stop' });
+    this.#end({ kind: 'stop', reason: 'stopped' });
   }
 
   async #take(bytes: Uint8Array): Promise<void> {
