@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fetchGuest, type Guest } from '@tsvmm/guest-image';
@@ -71,5 +71,15 @@ describe('an unmodified Debian guest', () => {
   it('reports the panic of its kernel with the reason', async () => {
     const { exit } = await boot('panic', [], { params: ['rdinit=/nonexistent', 'quiet'] });
     expect(exit).toEqual({ kind: 'panic', reason: expect.stringContaining('Unable to mount root fs') });
+  });
+
+  it('is not started from a kernel that broke off while it was copied', async () => {
+    const kernel = join(folder, 'broken-off');
+    await copyFile(guest.kernel, kernel);
+    await truncate(kernel, (await stat(kernel)).size - 1);
+    await expect(VirtualMachine.create({ kernel, serials: [{ type: 'sink' }] })).rejects.toMatchObject({
+      name: 'KernelImageError',
+      code: 'TRUNCATED',
+    });
   });
 });
