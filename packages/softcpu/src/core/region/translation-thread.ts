@@ -11,6 +11,8 @@ export interface TranslationWorkerData {
 
 /** The translator of a machine, on a thread of its own. */
 export class TranslationThread implements AsyncDisposable {
+  /** Settled once the thread serves requests, which may be made before. */
+  readonly ready: Promise<void>;
   readonly #worker: Worker;
   readonly #ports: readonly MessagePort[];
 
@@ -23,6 +25,12 @@ export class TranslationThread implements AsyncDisposable {
     const workerData: TranslationWorkerData = { memory: memory.descriptor(), ports: ends('port1') };
     this.#worker = new Worker(script, { workerData, transferList: ends('port1') });
     this.#worker.unref();
+    this.ready = new Promise((resolve, reject) => {
+      this.#worker.once('message', resolve);
+      this.#worker.once('error', reject);
+    });
+    // Who waits for it hears of it; harts go on without regions.
+    this.ready.catch(() => {});
     this.#ports = ends('port2');
   }
 

@@ -1,4 +1,4 @@
-import { workerData } from 'node:worker_threads';
+import { parentPort, workerData } from 'node:worker_threads';
 import { HartBlock, Request } from '../layout.ts';
 import { SoftMemory } from '../memory.ts';
 import { memoryImport } from './module.ts';
@@ -47,6 +47,7 @@ export function serveTranslations(
       }
     });
   }
+  parentPort?.postMessage('ready');
 }
 
 /**
