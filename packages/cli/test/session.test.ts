@@ -1,7 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { open } from 'node:fs/promises';
 import { constants } from 'node:os';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
@@ -131,9 +130,9 @@ describe('with pipes', () => {
   });
 
   test('a directory as input is as good as none', async () => {
-    const directory = await open('/');
-    const child = spawn(process.execPath, [SESSION], { stdio: [directory.fd, 'pipe', 'pipe'] });
-    await directory.close();
+    const child = spawn('sh', ['-c', 'exec "$0" "$1" < /', process.execPath, SESSION], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     const output = Promise.all([text(child.stdout), text(child.stderr)]);
     await once(child.stdout, 'data');
     child.kill('SIGTERM');
