@@ -1,5 +1,13 @@
+import type { MessagePort } from 'node:worker_threads';
 import { EventFd } from '@tsvmm/base';
-import { Hart, type HartHost, type PhysicalAccess, type Fence as SoftFence } from '@tsvmm/softcpu';
+import {
+  attachTranslation,
+  Hart,
+  type HartHost,
+  HOT_THRESHOLD,
+  type PhysicalAccess,
+  type Fence as SoftFence,
+} from '@tsvmm/softcpu';
 import { GuestMemory, type GuestMemoryDescriptor } from '@tsvmm/vm-memory';
 import { HypervisorError } from '../errors.ts';
 import type { ExitHandler, Vcpu, VcpuStop } from '../vcpu.ts';
@@ -22,6 +30,8 @@ export interface SoftVcpuBackEnd {
   readonly stopRequests: SharedArrayBuffer;
   /** Monotonic nanoseconds when `time` was 0. */
   readonly epoch: bigint;
+  /** The hart's way to the translator thread: to be transferred. */
+  readonly translator: MessagePort;
 }
 
 const PAGE_SIZE = 4096;
@@ -41,6 +51,7 @@ export class SoftVcpu implements Vcpu, HartHost, SbiHart, SbiMachine {
   readonly #events = new Map<number, EventFd>();
   readonly #stopRequests: Int32Array;
   readonly #sbi: Sbi;
+  readonly #translator: MessagePort;
   #handler: ExitHandler | undefined;
   #stop: VcpuStop | undefined;
   #disposed = false;
@@ -58,7 +69,9 @@ export class SoftVcpu implements Vcpu, HartHost, SbiHart, SbiMachine {
     this.#ioEvents = new IoEventTable(backEnd.ioEvents);
     this.#stopRequests = new Int32Array(backEnd.stopRequests);
     this.#sbi = new Sbi(this);
-    this.#hart = new Hart(memory, id, this);
+    this.#hart = new Hart(memory, id, this, { hotThreshold: HOT_THRESHOLD });
+    attachTranslation(this.#hart, backEnd.translator);
+    this.#translator = backEnd.translator;
   }
 
   run(handler: ExitHandler): VcpuStop {
@@ -78,6 +91,7 @@ export class SoftVcpu implements Vcpu, HartHost, SbiHart, SbiMachine {
 
   [Symbol.dispose](): void {
     this.#disposed = true;
+    this.#translator.close();
     for (const event of this.#events.values()) {
       event[Symbol.dispose]();
     }

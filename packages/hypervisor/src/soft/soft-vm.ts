@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import type { EventFd } from '@tsvmm/base';
-import { Request, SoftMemory } from '@tsvmm/softcpu';
+import { Request, SoftMemory, startTranslation, type TranslationThread } from '@tsvmm/softcpu';
 import { GuestMemory } from '@tsvmm/vm-memory';
 import { HypervisorError } from '../errors.ts';
 import type { VmOptions } from '../hypervisor.ts';
@@ -34,7 +34,8 @@ export class SoftVm implements Vm {
   readonly #deadlines: Deadlines;
   readonly #ioEvents: IoEventTable;
   readonly #stopRequests: Int32Array;
-  readonly #backEnd: SoftVcpuBackEnd;
+  readonly #backEnd: Omit<SoftVcpuBackEnd, 'translator'>;
+  readonly #translation: TranslationThread;
   readonly #watches = new Set<Disposable>();
   readonly #clock: Worker;
   readonly #clockEnded: Promise<void>;
@@ -77,6 +78,7 @@ export class SoftVm implements Vm {
     this.#ioEvents = new IoEventTable(shared.ioEvents);
     this.#stopRequests = new Int32Array(shared.stopRequests);
     this.#backEnd = { ...shared, machine: this.#machine, guestMemory: this.memory.descriptor() };
+    this.#translation = startTranslation(this.#softMemory);
     const clockData: ClockWorkerData = {
       memory: this.#machine.memory,
       deadlines: shared.deadlines,
@@ -105,8 +107,10 @@ export class SoftVm implements Vm {
       );
     }
     this.#nextVcpu++;
-    const descriptor: VcpuDescriptor = { kind: 'soft', architecture: 'riscv64', id, backEnd: this.#backEnd };
-    return { id, descriptor, transfer: [], requestStop: () => this.#requestStop(id) };
+    const translator = this.#translation.port(id);
+    const backEnd: SoftVcpuBackEnd = { ...this.#backEnd, translator };
+    const descriptor: VcpuDescriptor = { kind: 'soft', architecture: 'riscv64', id, backEnd };
+    return { id, descriptor, transfer: [translator], requestStop: () => this.#requestStop(id) };
   }
 
   addMemoryRegion(): number {
@@ -154,6 +158,7 @@ export class SoftVm implements Vm {
     this.#clock.ref();
     this.#deadlines.end();
     await this.#clockEnded;
+    await this.#translation[Symbol.asyncDispose]();
     this.memory[Symbol.dispose]();
   }
 
