@@ -60,7 +60,8 @@ function makePrebuild() {
   const unfinished = join(directory, 'unfinished');
   execFileSync('strip', ['-o', unfinished, join(release, addon)], { stdio: 'inherit' });
   renameSync(unfinished, join(directory, prebuild));
-  for (const other of readdirSync(directory).filter((file) => file !== prebuild)) rmSync(join(directory, other));
+  for (const other of readdirSync(directory).filter((file) => file !== prebuild))
+    rmSync(join(directory, other));
 }
 
 switch (process.argv[2]) {
