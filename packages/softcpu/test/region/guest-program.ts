@@ -10,7 +10,7 @@ import { attachSynchronousTranslation } from '../../src/riscv64/synchronous-regi
 
 /** Where programs are linked to start: their ELF headers are on the page before. */
 const RAM_BASE = 0x7fff_0000;
-const CODE_BASE = 0x8000_0000;
+export const CODE_BASE = 0x8000_0000;
 const RAM_SIZE = 1 << 20;
 
 /** A guest program, assembled and linked: an executable for Linux and for a bare hart. */
@@ -18,13 +18,21 @@ export class GuestProgram implements Disposable {
   readonly elf: Uint8Array;
   readonly #directory: string;
 
-  constructor(assembly: string) {
+  /** @param options more of them for the compiler. */
+  constructor(assembly: string, options: readonly string[] = []) {
     this.#directory = mkdtempSync(join(tmpdir(), 'region-test-'));
     const source = join(this.#directory, 'program.S');
     writeFileSync(source, assembly);
     execFileSync('riscv64-linux-gnu-gcc', [
       ...['-march=rv64gc_zba_zbb_zbs', '-mabi=lp64d', '-nostdlib', '-static'],
-      ...[`-Wl,-Ttext=0x${CODE_BASE.toString(16)}`, '-Wl,--build-id=none', source, '-o', this.#executable],
+      ...[
+        `-Wl,-Ttext=0x${CODE_BASE.toString(16)}`,
+        '-Wl,--build-id=none',
+        ...options,
+        source,
+        '-o',
+        this.#executable,
+      ],
     ]);
     this.elf = readFileSync(this.#executable);
   }
@@ -32,6 +40,30 @@ export class GuestProgram implements Disposable {
   /** What the program writes when QEMU runs it. */
   runInQemu(): Buffer {
     return execFileSync('qemu-riscv64-static', [this.#executable], { timeout: 30_000 });
+  }
+
+  /** Addresses of labels. */
+  symbols(): ReadonlyMap<string, number> {
+    const lines = execFileSync('riscv64-linux-gnu-nm', [this.#executable], { encoding: 'utf8' }).split('\n');
+    return new Map(
+      lines.map((line) => {
+        const [address = '', , name = ''] = line.split(' ');
+        return [name, Number.parseInt(address, 16)];
+      }),
+    );
+  }
+
+  /** Bytes at an address, zero where the program has none. */
+  read(address: number, size: number): Uint8Array {
+    const bytes = new Uint8Array(size);
+    for (const segment of segments(this.elf)) {
+      const from = Math.max(address, segment.address);
+      const to = Math.min(address + size, segment.address + segment.bytes.length);
+      if (from < to) {
+        bytes.set(segment.bytes.subarray(from - segment.address, to - segment.address), from - address);
+      }
+    }
+    return bytes;
   }
 
   get #executable(): string {
@@ -65,7 +97,9 @@ export class BareMachine {
       },
       { hotThreshold },
     );
-    loadSegments(elf, memory);
+    for (const { address, bytes } of segments(elf)) {
+      memory.ram.set(bytes, address - RAM_BASE);
+    }
     this.hart.reset(CODE_BASE, 0, 0);
     // Floating point on, as for a process.
     memory.u32[(this.hart.block + HartBlock.sstatus) >>> 2] = 1 << 13;
@@ -85,7 +119,14 @@ export class BareMachine {
   }
 }
 
-function loadSegments(elf: Uint8Array, memory: SoftMemory): void {
+/** Gives the offsets of a program's labels from an address. */
+export function symbols(program: GuestProgram, base: number): (name: string) => number {
+  const addresses = program.symbols();
+  return (name) => (addresses.get(name) ?? Number.NaN) - base;
+}
+
+/** The loadable segments of an executable. */
+function* segments(elf: Uint8Array): Iterable<{ readonly address: number; readonly bytes: Uint8Array }> {
   const view = new DataView(elf.buffer, elf.byteOffset, elf.length);
   const headers = Number(view.getBigUint64(32, true));
   for (let index = 0; index < view.getUint16(56, true); index++) {
@@ -94,7 +135,7 @@ function loadSegments(elf: Uint8Array, memory: SoftMemory): void {
       const offset = Number(view.getBigUint64(header + 8, true));
       const address = Number(view.getBigUint64(header + 16, true));
       const size = Number(view.getBigUint64(header + 32, true));
-      memory.ram.set(elf.subarray(offset, offset + size), address - RAM_BASE);
+      yield { address, bytes: elf.subarray(offset, offset + size) };
     }
   }
 }

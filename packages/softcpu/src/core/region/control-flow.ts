@@ -125,7 +125,11 @@ function collect<I extends RegionInstruction>(
   for (let index = 0; index < work.length; index++) {
     let offset = work[index] ?? entry;
     let previous: I | undefined;
-    while (!instructions.has(offset) && instructions.size < maximumInstructions) {
+    while (instructions.size < maximumInstructions) {
+      if (instructions.has(offset)) {
+        leaders.add(offset);
+        break;
+      }
       const instruction = architecture.decode(guestCode, offset, previous);
       if (instruction === undefined) {
         break;
@@ -138,9 +142,6 @@ function collect<I extends RegionInstruction>(
       }
       previous = instruction;
       offset = next;
-    }
-    if (instructions.has(offset) && previous !== undefined) {
-      leaders.add(offset);
     }
   }
   return { instructions, leaders };
