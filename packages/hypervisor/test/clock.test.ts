@@ -27,7 +27,7 @@ describe('Deadlines', () => {
     look();
     look();
     expect(expired).toEqual([1]);
-    clock.set(1, 55);
+    clock.set(1, 50);
     time = 200;
     look();
     expect(expired).toEqual([1, 0, 1]);

@@ -1,8 +1,10 @@
 import { TIMEBASE_FREQUENCY } from './timebase.ts';
 
-/** Words at the start of the shared state, then a double for each hart. */
+/** Words at the start of the shared state; then for each hart its deadline, a double, and how often it was set. */
 const State = { changes: 0, sleeping: 1, ended: 2 } as const;
 const HEADER_SIZE = 16;
+const HART_SIZE = 16;
+const SETTINGS_OFFSET = 8;
 const NEVER = Number.POSITIVE_INFINITY;
 
 /**
@@ -11,30 +13,37 @@ const NEVER = Number.POSITIVE_INFINITY;
  */
 export class Deadlines {
   static stateSize(harts: number): number {
-    return HEADER_SIZE + harts * 8;
+    return HEADER_SIZE + harts * HART_SIZE;
   }
 
+  readonly #harts: number;
   readonly #words: Int32Array;
-  /** Ticks of `time`. */
-  readonly #deadlines: Float64Array;
-  /** The deadlines that were reported, on the clock's thread. */
-  readonly #expired: Float64Array;
+  readonly #doubles: Float64Array;
+  /** The settings whose expiry was reported, on the clock's thread. */
+  readonly #reported: Int32Array;
 
   /** @param state {@link stateSize} bytes; {@link clear} brings new ones to the state after reset */
   constructor(state: SharedArrayBuffer) {
-    this.#words = new Int32Array(state, 0, HEADER_SIZE / 4);
-    this.#deadlines = new Float64Array(state, HEADER_SIZE);
-    this.#expired = new Float64Array(this.#deadlines.length).fill(NEVER);
+    this.#harts = (state.byteLength - HEADER_SIZE) / HART_SIZE;
+    this.#words = new Int32Array(state);
+    this.#doubles = new Float64Array(state);
+    this.#reported = new Int32Array(this.#harts);
   }
 
   /** No hart has a deadline. */
   clear(): void {
-    this.#deadlines.fill(NEVER);
+    for (let hart = 0; hart < this.#harts; hart++) {
+      this.#doubles[deadlineIndex(hart)] = NEVER;
+    }
   }
 
-  /** Sets a hart's deadline in ticks; Infinity is none. Called by the hart's thread. */
+  /**
+   * Sets a hart's deadline in ticks; Infinity is none. Called by the hart's thread. A deadline that is set again is reported
+   * again, also when it is the same.
+   */
   set(hart: number, ticks: number): void {
-    this.#deadlines[hart] = ticks;
+    this.#doubles[deadlineIndex(hart)] = ticks;
+    Atomics.add(this.#words, settingsIndex(hart), 1);
     this.#changed();
   }
 
@@ -55,17 +64,16 @@ export class Deadlines {
     let earliest = NEVER;
     let reported = false;
     const time = now();
-    for (let hart = 0; hart < this.#deadlines.length; hart++) {
-      const deadline = this.#deadlines[hart] ?? NEVER;
-      if (deadline <= time) {
-        // Only harts write deadlines: one set meanwhile must not be lost.
-        if (this.#expired[hart] !== deadline) {
-          this.#expired[hart] = deadline;
-          reported = true;
-          expired(hart);
-        }
-      } else {
+    for (let hart = 0; hart < this.#harts; hart++) {
+      // Read before the deadline, and written after it: a deadline set meanwhile is looked at again.
+      const settings = Atomics.load(this.#words, settingsIndex(hart));
+      const deadline = this.#doubles[deadlineIndex(hart)] ?? NEVER;
+      if (deadline > time) {
         earliest = Math.min(earliest, deadline);
+      } else if (this.#reported[hart] !== settings) {
+        this.#reported[hart] = settings;
+        reported = true;
+        expired(hart);
       }
     }
     if (Atomics.load(this.#words, State.ended) !== 0) {
@@ -86,4 +94,12 @@ export class Deadlines {
       Atomics.notify(this.#words, State.changes);
     }
   }
+}
+
+function deadlineIndex(hart: number): number {
+  return (HEADER_SIZE + hart * HART_SIZE) / 8;
+}
+
+function settingsIndex(hart: number): number {
+  return (HEADER_SIZE + hart * HART_SIZE + SETTINGS_OFFSET) / 4;
 }

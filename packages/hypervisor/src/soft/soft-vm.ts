@@ -173,6 +173,12 @@ export class SoftVm implements Vm {
       const { addressLow, addressHigh, data } = target;
       return () => this.interrupts.msi.send(addressLow, addressHigh, data);
     }
+    if (target.resample !== undefined) {
+      throw new HypervisorError(
+        'UNSUPPORTED',
+        'the software hypervisor does not resample interrupts: check has("interrupt-resampling") first',
+      );
+    }
     // A line that is raised by an event pulses, as KVM's irqfd without a resampling event does.
     const line = this.interrupts.line(target.source);
     return () => {

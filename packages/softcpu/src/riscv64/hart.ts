@@ -271,6 +271,10 @@ export class Hart {
     if ((bits & (Request.interrupt | Request.timer)) !== 0) {
       this.#csrs.updatePending();
     }
+    if ((bits & Request.timer) !== 0 && this.#host.millisecondsUntil(this.#csrs.deadline()) > 0) {
+      // Whoever told us has a clock that is ahead of ours, by a little.
+      this.#host.timerChanged?.(this.#csrs.deadline());
+    }
     if ((bits & Request.stop) !== 0) {
       // What else was asked for is looked at when the hart runs again.
       Atomics.or(this.#i32, (this.block + HartBlock.interruptRequest) >>> 2, Request.interrupt);
