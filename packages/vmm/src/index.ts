@@ -1,3 +1,4 @@
+export { KernelImageError, type KernelImageErrorCode } from '@tsvmm/kernel-loader';
 export {
   type Architecture,
   type BlockConfiguration,

@@ -1,8 +1,9 @@
 import { open } from 'node:fs/promises';
 import { IoWorker, type PciTopology, type SerialInput } from '@tsvmm/devices';
-import { selectHypervisor, type VcpuStop, type Vm } from '@tsvmm/hypervisor';
+import { type Hypervisor, selectHypervisor, type VcpuStop, type Vm } from '@tsvmm/hypervisor';
 import type { ByteSource } from '@tsvmm/kernel-loader';
 import {
+  ConfigurationError,
   checkConfigurationFiles,
   type ResolvedConfiguration,
   type VirtualMachineConfiguration,
@@ -113,7 +114,8 @@ export class VirtualMachine implements AsyncDisposable {
     });
     const { hypervisor, reason } = selectHypervisor(resolved.hypervisor.kind, architecture);
     cleanup.use(hypervisor);
-    log({ level: 'info', target: 'hypervisor', message: `${hypervisor.kind}: ${reason}` });
+    log({ level: 'debug', target: 'hypervisor', message: `${hypervisor.kind}: ${reason}` });
+    checkLimits(resolved, hypervisor);
     const vm = cleanup.use(await hypervisor.createVm(board.vm));
 
     const watch = new PanicWatch();
@@ -247,6 +249,25 @@ export class VirtualMachine implements AsyncDisposable {
   #withPanic(exit: VmExit): VmExit {
     const { panic } = this.#parts.watch;
     return exit.kind === 'reset' && panic !== undefined ? { kind: 'panic', reason: panic } : exit;
+  }
+}
+
+/** @throws ConfigurationError OUT_OF_RANGE naming what the hypervisor has not enough of */
+function checkLimits({ memory, cpus }: ResolvedConfiguration, hypervisor: Hypervisor): void {
+  const { kind, maximumRam, maximumVcpus } = hypervisor;
+  if (memory.sizeMiB * MIB > maximumRam) {
+    throw new ConfigurationError(
+      'OUT_OF_RANGE',
+      'memory',
+      `the ${kind} hypervisor gives a guest up to ${maximumRam / MIB} MiB of memory, not ${memory.sizeMiB}`,
+    );
+  }
+  if (cpus.count > maximumVcpus) {
+    throw new ConfigurationError(
+      'OUT_OF_RANGE',
+      'cpus',
+      `the ${kind} hypervisor gives a guest up to ${maximumVcpus} CPUs, not ${cpus.count}`,
+    );
   }
 }
 

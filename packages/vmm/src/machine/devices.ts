@@ -1,6 +1,6 @@
 import type { Board } from '@tsvmm/arch';
 import { type BusDescriptor, describeBus, PciTopology, VirtioPciDevice } from '@tsvmm/devices';
-import type { ResolvedConfiguration } from '../configuration.ts';
+import { ConfigurationError, type ResolvedBlock, type ResolvedConfiguration } from '../configuration.ts';
 import type { Consoles } from './consoles.ts';
 
 /** Everything on the machine's buses, before the guest starts. */
@@ -25,9 +25,8 @@ export function createDevices(
   for (const console of consoles.virtioDevices) {
     pci.add(console);
   }
-  for (const block of configuration.blocks) {
-    const options = { blockSize: block.blockSize, ...(block.id !== undefined && { id: block.id }) };
-    pci.add(VirtioPciDevice.block({ path: block.path, readOnly: block.readOnly }, options));
+  for (const [index, block] of configuration.blocks.entries()) {
+    pci.add(createBlock(block, index));
   }
   if (configuration.rng) {
     pci.add(VirtioPciDevice.rng());
@@ -48,4 +47,15 @@ export function createDevices(
   ]);
   const owned = cleanup.move();
   return { mmio, pci, [Symbol.dispose]: () => owned.dispose() };
+}
+
+/** @throws ConfigurationError naming the disk, when its image cannot be opened */
+function createBlock(block: ResolvedBlock, index: number): VirtioPciDevice {
+  const { path, readOnly, blockSize, sparse, id } = block;
+  try {
+    return VirtioPciDevice.block({ path, readOnly }, { blockSize, sparse, ...(id !== undefined && { id }) });
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new ConfigurationError('FILE_UNUSABLE', 'blocks', reason, { index, cause });
+  }
 }
