@@ -29,7 +29,7 @@ const TWO_32 = 0x1_0000_0000;
 /** A fence of more pages flushes everything. */
 const MOST_PAGES_ONE_BY_ONE = 64;
 /** A threshold that a counter of 16 bits never reaches. */
-const NEVER = 0x1_0000;
+const NEVER = 0x2_0000;
 
 /**
  * One RV64GC hart without M-mode: what a guest sees of a machine whose firmware delegates everything. Its state is in its
