@@ -127,6 +127,10 @@ class MainFunctionWriter {
     this.#pushPc();
     code.call(this.#needs.raise);
     code.end();
+    // Here too: a guest whose trap handler cannot be fetched never gets to an instruction.
+    code.get(HART).memory(Op.i32AtomicLoad, HartBlock.interruptRequest).if();
+    this.#writeReturn();
+    code.end();
     this.#loadState();
     code.br(lookUp).end();
     code.op(Op.unreachable);
