@@ -33,3 +33,19 @@ test.each(SEEDS)('random program %i ends alike in QEMU, in the interpreter and i
     }
   }
 });
+
+test.each([5, 6, 7])(
+  'program %i ends alike when regions are small, come in batches, and make room for each other',
+  (seed) => {
+    using program = new GuestProgram(randomProgram(seed, 200));
+    const machine = new BareMachine(program.elf, 2, {
+      maximumCodeSize: 4000,
+      batchSize: 3,
+      limits: { maximumInstructions: 40, maximumCodeSize: 1500 },
+    });
+    machine.hart.run();
+    expect(difference(Uint8Array.from(machine.output), program.runInQemu())).toBeUndefined();
+    // The newest module may stay whatever its size: three regions at most.
+    expect(machine.regions?.statistics.codeSize).toBeLessThan(4000 + 3 * 2000);
+  },
+);

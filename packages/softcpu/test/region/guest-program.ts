@@ -6,7 +6,10 @@ import { HartBlock } from '../../src/core/layout.ts';
 import { SoftMemory } from '../../src/core/memory.ts';
 import type { RegionInstaller } from '../../src/core/region/region-installer.ts';
 import { Hart } from '../../src/riscv64/hart.ts';
-import { attachSynchronousTranslation } from '../../src/riscv64/synchronous-regions.ts';
+import {
+  attachSynchronousTranslation,
+  type SynchronousRegionOptions,
+} from '../../src/riscv64/synchronous-regions.ts';
 
 /** Where programs are linked to start: their ELF headers are on the page before. */
 const RAM_BASE = 0x7fff_0000;
@@ -83,7 +86,7 @@ export class BareMachine {
   readonly output: number[] = [];
 
   /** @param hotThreshold taken jumps after which a region is made, on the spot; 0: never. */
-  constructor(elf: Uint8Array, hotThreshold: number) {
+  constructor(elf: Uint8Array, hotThreshold: number, options?: SynchronousRegionOptions) {
     const { memory } = this;
     this.hart = new Hart(
       memory,
@@ -104,7 +107,7 @@ export class BareMachine {
     // Floating point on, as for a process.
     memory.u32[(this.hart.block + HartBlock.sstatus) >>> 2] = 1 << 13;
     if (hotThreshold > 0) {
-      this.regions = attachSynchronousTranslation(this.hart);
+      this.regions = attachSynchronousTranslation(this.hart, options);
     }
   }
 
