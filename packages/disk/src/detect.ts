@@ -1,0 +1,28 @@
+import { SegmentList } from './segments.ts';
+import type { Storage } from './storage/storage.ts';
+
+/** The formats there are. */
+export const FORMATS = ['raw', 'qcow2', 'composite', 'android-sparse', 'zstd'] as const;
+export type Format = (typeof FORMATS)[number];
+
+export const COMPOSITE_MAGIC = 'composite_disk\x1d';
+const QCOW2_MAGIC = 'QFI\xfb';
+const ANDROID_SPARSE_MAGIC = 0xed26_ff3a;
+const ZSTD_MAGIC = 0xfd2f_b528;
+/** The magics of zstd's skippable frames: the last four bits are free. */
+const ZSTD_SKIPPABLE = 0x184d_2a50;
+const PROBE_LENGTH = 4096;
+
+/** What an image is, by its first bytes; what nothing else claims is raw. */
+export async function detectFormat(storage: Storage): Promise<Format> {
+  const bytes = new Uint8Array(PROBE_LENGTH);
+  await storage.read(0, SegmentList.of(bytes));
+  const startsWith = (magic: string) =>
+    [...magic].every((character, i) => bytes[i] === character.charCodeAt(0));
+  if (startsWith(COMPOSITE_MAGIC)) return 'composite';
+  if (startsWith(QCOW2_MAGIC)) return 'qcow2';
+  const word = new DataView(bytes.buffer).getUint32(0, true);
+  if (word === ANDROID_SPARSE_MAGIC) return 'android-sparse';
+  if (word === ZSTD_MAGIC || (word & 0xffff_fff0) >>> 0 === ZSTD_SKIPPABLE) return 'zstd';
+  return 'raw';
+}

@@ -1,0 +1,16 @@
+export { FORMATS, type Format } from './detect.ts';
+export type { Disk, Extent, WriteZeroesOptions } from './disk.ts';
+export { DiskError, type DiskErrorCode } from './errors.ts';
+export { type OpenDiskOptions, type OpenStorage, openDisk } from './open.ts';
+export { type CheckOptions, type CheckResult, checkQcow2 } from './qcow2/check.ts';
+export { formatQcow2, type Qcow2Format } from './qcow2/create.ts';
+export type { CompressionType } from './qcow2/header.ts';
+export type { Qcow2CacheOptions } from './qcow2/image.ts';
+export { Qcow2Disk } from './qcow2/qcow2-disk.ts';
+export type { Snapshot } from './qcow2/snapshots.ts';
+export { RawDisk } from './raw.ts';
+export { SegmentList, type Segments } from './segments.ts';
+export { FileStorage, type FileStorageOptions } from './storage/file.ts';
+export { MemoryStorage } from './storage/memory.ts';
+export { RecordingStorage, type StorageEvent } from './storage/recording.ts';
+export type { Pending, Storage } from './storage/storage.ts';
