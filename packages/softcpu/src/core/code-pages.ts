@@ -1,5 +1,6 @@
 import { HartBlock, PAGE_SIZE } from './layout.ts';
 import type { SoftMemory } from './memory.ts';
+import { createPageComparison, type PageComparison } from './page-comparison.ts';
 
 /** Bytes of a decoded entry. */
 const ENTRY_SIZE = 8;
@@ -40,6 +41,7 @@ export class CodePages {
   readonly #slots = new Map<number, number>();
   readonly #pages: number[] = [];
   readonly #generations: number[] = [];
+  readonly #isEqual: PageComparison;
   #generation = 0;
 
   /**
@@ -51,6 +53,7 @@ export class CodePages {
     this.#first = block + HartBlock.decodedPages;
     this.#capacity = Math.floor((memory.hartStride - HartBlock.decodedPages) / SLOT_SIZE);
     this.#pageEnd = pageEnd;
+    this.#isEqual = createPageComparison(memory.memory);
   }
 
   /** `fence.i`: code may have changed. The caller flushes the code TLBs, so that every page is entered anew. */
@@ -146,14 +149,6 @@ export class CodePages {
   }
 
   #isUnchanged(slot: number, page: number): boolean {
-    const { i32 } = this.#memory;
-    const copy = (this.#address(slot) + DecodedPage.code) >>> 2;
-    const code = this.#codeOffset(page) >>> 2;
-    for (let index = 0; index < PAGE_SIZE / 4; index++) {
-      if (i32[copy + index] !== i32[code + index]) {
-        return false;
-      }
-    }
-    return true;
+    return this.#isEqual(this.#address(slot) + DecodedPage.code, this.#codeOffset(page));
   }
 }

@@ -104,16 +104,13 @@ export type RareGroup = keyof typeof rareGroups;
 export const FIRST_RARE = commonOperations.length;
 export const FIRST_JUMP = FIRST_RARE - DIRECTIONS.length * JUMPS_PER_DIRECTION;
 
-const numbers = new Map<string, number>();
-for (const { name, length } of commonOperations) {
-  numbers.set(key(name, length), numbers.size);
+/** By length of encoding, then by name. */
+const numbers = new Map<number, Map<string, number>>([0, 2, 4].map((length) => [length, new Map()]));
+for (const [number, { name, length }] of commonOperations.entries()) {
+  numbers.get(length)?.set(name, number);
 }
-for (const name of Object.values(rareGroups).flat()) {
-  numbers.set(key(name, 4), numbers.size);
-}
-
-function key(name: string, length: number): string {
-  return `${name}/${length}`;
+for (const [index, name] of Object.values(rareGroups).flat().entries()) {
+  numbers.get(4)?.set(name, FIRST_RARE + index);
 }
 
 /**
@@ -122,7 +119,7 @@ function key(name: string, length: number): string {
  * @param length 0 for what is no instruction; 4 for all rare operations
  */
 export function operationNumber(name: string, length: number): number | undefined {
-  return numbers.get(key(name, length));
+  return numbers.get(length)?.get(name);
 }
 
 /** The operation's number, which must exist. */

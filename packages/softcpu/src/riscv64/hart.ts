@@ -11,7 +11,7 @@ import { PAGE_END } from './entry-operations.ts';
 import type { Fence, HartHost, HartStop, PhysicalAccess, Translator } from './hart-host.ts';
 import { type InterpreterExports, type InterpreterImports, interpreterModule } from './interpreter.ts';
 import { Access } from './page-walk.ts';
-import { ENTRY_SIZE, Entry, type EntryFields, predecode } from './predecode.ts';
+import { ENTRY_SIZE, Entry, type EntryFields, Predecoder, predecode } from './predecode.ts';
 import { Cause, Interrupt, PageFlag, Status } from './registers.ts';
 import { TRAP_IS_INTERRUPT } from './traps.ts';
 
@@ -56,6 +56,7 @@ export class Hart {
   readonly #u32: Uint32Array<SharedArrayBuffer>;
   readonly #i32: Int32Array<SharedArrayBuffer>;
   readonly #scratch: number;
+  readonly #predecoder = new Predecoder();
   readonly #access: PhysicalAccess = { address: 0, size: 1, low: 0, high: 0 };
 
   constructor(memory: SoftMemory, id: number, host: HartHost, options: HartOptions = {}) {
@@ -229,7 +230,7 @@ export class Hart {
       decode: (ip) => {
         const entry = ip >>> 0;
         const offset = this.codePages.offsetOf(entry);
-        this.#writeEntry(entry, predecode(decode(this.codePages.wordAt(entry)), offset));
+        this.#writeEntry(entry, this.#predecoder.entry(this.codePages.wordAt(entry), offset));
       },
       fetch: () => this.#fetch(),
       fetchCrossing: () => this.#fetchCrossing(),

@@ -1,6 +1,7 @@
 import { PAGE_SIZE } from '../core/layout.ts';
+import { decode } from './decode.ts';
 import { ENCODINGS } from './encodings.ts';
-import { CROSSING, ILLEGAL, requireOperation } from './entry-operations.ts';
+import { CROSSING, FIRST_JUMP, FIRST_RARE, ILLEGAL, requireOperation } from './entry-operations.ts';
 import type { Instruction } from './instruction.ts';
 import { bitManipulationSemantics } from './semantics/bit-manipulation.ts';
 import { floatSemantics } from './semantics/float.ts';
@@ -146,4 +147,36 @@ function abbreviate({ operation, rd, rs1, rs2, immediate, length }: Instruction)
     return { operation: requireOperation('mv', length), a, b: rs2 * 8, immediate: 0 };
   }
   return undefined;
+}
+
+/** Instructions whose entries are remembered. */
+const MOST_REMEMBERED = 0x1_0000;
+
+/** {@link predecode} of words of code, which remembers: code consists of few different instructions. */
+export class Predecoder {
+  /** Entries of instructions that are the same at all places, by their bits. */
+  readonly #entries = new Map<number, EntryFields>();
+
+  /**
+   * @param word the bytes of code at `offset` in its page, of which there are four unless the page ends before
+   */
+  entry(word: number, offset: number): EntryFields {
+    const isCompressed = (word & 3) !== 3;
+    if (!isCompressed && offset + 4 > PAGE_SIZE) {
+      return predecode(decode(word), offset);
+    }
+    const bits = isCompressed ? word & 0xffff : word;
+    const known = this.#entries.get(bits);
+    if (known !== undefined) {
+      return known;
+    }
+    const entry = predecode(decode(word), offset);
+    if (entry.operation < FIRST_JUMP || entry.operation >= FIRST_RARE) {
+      if (this.#entries.size === MOST_REMEMBERED) {
+        this.#entries.clear();
+      }
+      this.#entries.set(bits, entry);
+    }
+    return entry;
+  }
 }
