@@ -17,7 +17,7 @@ export async function findDebianMirrors(signal?: AbortSignal): Promise<string[]>
     throw new GuestImageError(
       'NO_DEBIAN_MIRROR',
       "The guest is made of Debian packages, and this host's apt has no Debian archive among its sources. " +
-        'Name one as the mirror (https://deb.debian.org/debian), or run a kernel of your own: ' +
+        'Name one as the mirror (https://mirror.example.org/debian), or run a kernel of your own: ' +
         'tsvmm run --initrd INITRD KERNEL',
     );
   }

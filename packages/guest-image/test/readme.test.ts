@@ -1,16 +1,8 @@
-import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
+import { runReadmeExample } from '../../../tools/readme-example.ts';
 
-test('the example of the README runs', () => {
-  const root = new URL('../', import.meta.url);
-  const example = /```ts\n(.*?)```/s.exec(readFileSync(new URL('README.md', root), 'utf8'))?.[1] ?? '';
-  const output = execFileSync(process.execPath, ['--input-type=module-typescript', '--eval', example], {
-    cwd: fileURLToPath(root),
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+test('the example in README.md runs', () => {
+  const output = runReadmeExample(new URL('../', import.meta.url));
   expect(output).toMatch(/vmlinux-.* .*initrd-.*\.cpio .*config-/);
   expect(output).toContain("'riscv64: ");
 });
