@@ -58,13 +58,13 @@ test('a host of another distribution has no mirror, and is told what to do', asy
 test("Debian's own hosts come before third parties' folders, other components do not come", () => {
   const targets = `https://pkgs.example/stable/debian/|bookworm|main
 https://download.example/linux/debian/|bookworm|stable
-http://mirror.example.org/debian/|bookworm|main
-http://mirror.example.org/debian/|bookworm-updates|main
+http://ftp.debian.org/debian/|bookworm|main
+http://ftp.debian.org/debian/|bookworm-updates|main
 cdrom:[Debian GNU/Linux]/debian/|bookworm|main
 http://notdebian.org/debianish/|bookworm|main
 `;
   expect(debianMirrors(targets)).toEqual([
-    'http://mirror.example.org/debian',
+    'http://ftp.debian.org/debian',
     'https://pkgs.example/stable/debian',
   ]);
 });
