@@ -36,9 +36,16 @@ struct Call {
   size_t entry;
 };
 
+/// The request with the size that C gives to a structure that ends with an array without length. In C++ some versions of the
+/// kernel's headers make such structures longer, and with them the numbers of their requests wrong.
+constexpr unsigned long WithSize(unsigned long request, size_t size) {
+  return (request & ~(static_cast<unsigned long>(_IOC_SIZEMASK) << _IOC_SIZESHIFT)) | size << _IOC_SIZESHIFT;
+}
+
 #define NUMBER(name, target) {#name, name, Kind::target, Shape::kNumber, 0}
 #define FIXED(name, target) {#name, name, Kind::target, Shape::kFixed, 0}
-#define LIST(name, target, entry) {#name, name, Kind::target, Shape::kList, sizeof(entry)}
+#define LIST(name, target, header, entry) \
+  {#name, WithSize(name, header), Kind::target, Shape::kList, sizeof(entry)}
 
 constexpr Call kCalls[] = {
     NUMBER(KVM_CHECK_EXTENSION, kSystem),
@@ -48,12 +55,12 @@ constexpr Call kCalls[] = {
     FIXED(KVM_IRQFD, kVm),
     FIXED(KVM_IOEVENTFD, kVm),
     FIXED(KVM_SIGNAL_MSI, kVm),
-    LIST(KVM_SET_GSI_ROUTING, kVm, kvm_irq_routing_entry),
+    LIST(KVM_SET_GSI_ROUTING, kVm, 8, kvm_irq_routing_entry),
     FIXED(KVM_GET_CLOCK, kVm),
     FIXED(KVM_SET_CLOCK, kVm),
     FIXED(KVM_GET_MP_STATE, kVcpu),
     FIXED(KVM_SET_MP_STATE, kVcpu),
-    {"KVM_GET_REG_LIST", KVM_GET_REG_LIST, Kind::kVcpu, Shape::kLongList, 8},
+    {"KVM_GET_REG_LIST", WithSize(KVM_GET_REG_LIST, 8), Kind::kVcpu, Shape::kLongList, 8},
 #if defined(__x86_64__) || defined(__aarch64__)
     FIXED(KVM_GET_VCPU_EVENTS, kVcpu),
     FIXED(KVM_SET_VCPU_EVENTS, kVcpu),
@@ -64,8 +71,8 @@ constexpr Call kCalls[] = {
     FIXED(KVM_ARM_VCPU_FINALIZE, kVcpu),
 #endif
 #if defined(__x86_64__)
-    LIST(KVM_GET_SUPPORTED_CPUID, kSystem, kvm_cpuid_entry2),
-    LIST(KVM_GET_MSR_INDEX_LIST, kSystem, uint32_t),
+    LIST(KVM_GET_SUPPORTED_CPUID, kSystem, 8, kvm_cpuid_entry2),
+    LIST(KVM_GET_MSR_INDEX_LIST, kSystem, 4, uint32_t),
     NUMBER(KVM_SET_TSS_ADDR, kVm),
     FIXED(KVM_SET_IDENTITY_MAP_ADDR, kVm),
     FIXED(KVM_CREATE_PIT2, kVm),
@@ -80,13 +87,13 @@ constexpr Call kCalls[] = {
     FIXED(KVM_SET_SREGS, kVcpu),
     FIXED(KVM_GET_FPU, kVcpu),
     FIXED(KVM_SET_FPU, kVcpu),
-    LIST(KVM_GET_MSRS, kVcpu, kvm_msr_entry),
-    LIST(KVM_SET_MSRS, kVcpu, kvm_msr_entry),
-    LIST(KVM_GET_CPUID2, kVcpu, kvm_cpuid_entry2),
-    LIST(KVM_SET_CPUID2, kVcpu, kvm_cpuid_entry2),
-    {"KVM_GET_XSAVE2", KVM_GET_XSAVE2, Kind::kVcpu, Shape::kXsave, 0},
-    FIXED(KVM_GET_XSAVE, kVcpu),
-    {"KVM_SET_XSAVE", KVM_SET_XSAVE, Kind::kVcpu, Shape::kXsave, 0},
+    LIST(KVM_GET_MSRS, kVcpu, 8, kvm_msr_entry),
+    LIST(KVM_SET_MSRS, kVcpu, 8, kvm_msr_entry),
+    LIST(KVM_GET_CPUID2, kVcpu, 8, kvm_cpuid_entry2),
+    LIST(KVM_SET_CPUID2, kVcpu, 8, kvm_cpuid_entry2),
+    {"KVM_GET_XSAVE2", WithSize(KVM_GET_XSAVE2, 4096), Kind::kVcpu, Shape::kXsave, 0},
+    {"KVM_GET_XSAVE", WithSize(KVM_GET_XSAVE, 4096), Kind::kVcpu, Shape::kFixed, 0},
+    {"KVM_SET_XSAVE", WithSize(KVM_SET_XSAVE, 4096), Kind::kVcpu, Shape::kXsave, 0},
     FIXED(KVM_GET_XCRS, kVcpu),
     FIXED(KVM_SET_XCRS, kVcpu),
     FIXED(KVM_GET_DEBUGREGS, kVcpu),

@@ -1,21 +1,36 @@
-import { HypervisorError } from './errors.ts';
+import { KvmInterrupts, type KvmInterruptsBackEnd } from './kvm/interrupts.ts';
+import { KvmVcpu, type KvmVcpuBackEnd } from './kvm/kvm-vcpu.ts';
 import { SoftInterrupts, type SoftMachineDescriptor } from './soft/machine.ts';
 import { SoftVcpu, type SoftVcpuBackEnd } from './soft/soft-vcpu.ts';
 import type { Vcpu } from './vcpu.ts';
 import type { Interrupts, InterruptsDescriptor, VcpuDescriptor } from './vm.ts';
 
-/** Opens a vCPU on the thread that is to run it. @throws HypervisorError UNSUPPORTED for a kind this build has not */
+/**
+ * Opens a vCPU on the thread that is to run it.
+ *
+ * @throws HypervisorError INVALID_STATE when the machine is gone
+ */
 export function attachVcpu(descriptor: VcpuDescriptor): Vcpu {
-  if (descriptor.kind === 'soft') {
-    return new SoftVcpu(descriptor.id, descriptor.backEnd as SoftVcpuBackEnd);
+  const { kind, id, architecture, backEnd } = descriptor;
+  switch (kind) {
+    case 'soft':
+      return new SoftVcpu(id, backEnd as SoftVcpuBackEnd);
+    case 'kvm':
+      return new KvmVcpu(id, architecture, backEnd as KvmVcpuBackEnd);
   }
-  throw new HypervisorError('UNSUPPORTED', `there is no ${descriptor.kind} hypervisor in this build`);
 }
 
-/** Opens a machine's interrupt controllers on another thread. */
+/**
+ * Opens a machine's interrupt controllers on another thread.
+ *
+ * @throws HypervisorError INVALID_STATE when the machine is gone
+ */
 export function attachInterrupts(descriptor: InterruptsDescriptor): Interrupts {
-  if (descriptor.kind === 'soft') {
-    return new SoftInterrupts(descriptor.backEnd as SoftMachineDescriptor);
+  const { kind, architecture, backEnd } = descriptor;
+  switch (kind) {
+    case 'soft':
+      return new SoftInterrupts(backEnd as SoftMachineDescriptor);
+    case 'kvm':
+      return KvmInterrupts.attach(architecture, backEnd as KvmInterruptsBackEnd);
   }
-  throw new HypervisorError('UNSUPPORTED', `there is no ${descriptor.kind} hypervisor in this build`);
 }

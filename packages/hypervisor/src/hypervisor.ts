@@ -19,6 +19,10 @@ export interface VmOptions {
   readonly vcpuCount: number;
   /** Interrupt controllers of a riscv64 machine. */
   readonly aia?: AiaOptions;
+  /**
+   * Whether the guest may itself be a hypervisor: `auto` where the host allows it. `off` when left out.
+   */
+  readonly nested?: 'off' | 'auto' | 'on';
 }
 
 /** What a hypervisor may be able to do beyond the contract's core. */
@@ -29,6 +33,10 @@ export type Capability =
   | 'read-only-memory'
   /** Which pages the guest has written. */
   | 'dirty-log'
+  /** Interrupt events that tell when the guest has ended a level-triggered interrupt. */
+  | 'interrupt-resampling'
+  /** Guests that are hypervisors. */
+  | 'nested-virtualization'
   /** Guests of an architecture other than the host's. */
   | 'foreign-architecture';
 

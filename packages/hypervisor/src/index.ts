@@ -8,11 +8,19 @@ export type {
   RamRegion,
   VmOptions,
 } from './hypervisor.ts';
-export { type Selection, selectHypervisor } from './selection.ts';
+export { KvmHypervisor } from './kvm/kvm-hypervisor.ts';
+export { KvmError } from './kvm/native.ts';
+export {
+  IDENTITY_MAP_ADDRESS as KVM_X86_IDENTITY_MAP_ADDRESS,
+  TSS_ADDRESS as KVM_X86_TSS_ADDRESS,
+} from './kvm/x86_64/x86-64.ts';
+export { type Selection, type SelectionOptions, selectHypervisor } from './selection.ts';
 export { TIMEBASE_FREQUENCY as SOFT_TIMEBASE_FREQUENCY } from './soft/timebase.ts';
 export type { ExitAccess, ExitHandler, StopReason, Vcpu, VcpuRegisters, VcpuStop } from './vcpu.ts';
 export type {
   AiaOptions,
+  DirtyLog,
+  DirtyPages,
   InterruptLine,
   Interrupts,
   InterruptsDescriptor,

@@ -1,5 +1,6 @@
 import { HypervisorError } from './errors.ts';
 import type { Architecture, Hypervisor } from './hypervisor.ts';
+import { foreignArchitecture, KvmHypervisor, kvmArchitectures } from './kvm/kvm-hypervisor.ts';
 import { SoftHypervisor } from './soft/soft-hypervisor.ts';
 
 /** A hypervisor, and in one line why it is this one. */
@@ -8,31 +9,80 @@ export interface Selection {
   readonly reason: string;
 }
 
+export interface SelectionOptions {
+  /** Path of KVM's device; /dev/kvm when left out. */
+  readonly kvmDevice?: string;
+}
+
 /**
- * Chooses the hypervisor for a guest.
+ * Chooses the hypervisor for a guest. `auto` is KVM where it can run a stock kernel (its device opens, guest and host have
+ * the same architecture, the CPU virtualizes in hardware), and the software hypervisor elsewhere.
  *
  * @param wanted the kind, or `auto` for the best this host has
- * @throws HypervisorError UNAVAILABLE when `wanted` cannot be had here, UNSUPPORTED when it does not run such guests
+ * @throws HypervisorError UNAVAILABLE when `wanted` cannot be had here, UNSUPPORTED when it does not run such guests; the
+ * message says what is missing
  */
-export function selectHypervisor(wanted: 'auto' | 'soft' | 'kvm', architecture: Architecture): Selection {
+export function selectHypervisor(
+  wanted: 'auto' | 'soft' | 'kvm',
+  architecture: Architecture,
+  options: SelectionOptions = {},
+): Selection {
   if (wanted === 'kvm') {
-    throw new HypervisorError(
-      'UNAVAILABLE',
-      'KVM is not built yet: leave --hypervisor out, or use --hypervisor soft',
-    );
+    const hypervisor = openKvm(architecture, options.kvmDevice);
+    const speed = hypervisor.isAccelerated ? '' : ', although it emulates the CPU here and is very slow';
+    return { hypervisor, reason: `KVM, as asked for${speed}` };
+  }
+  if (wanted === 'soft') {
+    const hypervisor = new SoftHypervisor();
+    if (!hypervisor.architectures.includes(architecture)) {
+      throw new HypervisorError(
+        'UNSUPPORTED',
+        `the software hypervisor does not run ${architecture} guests yet: use a kernel for ` +
+          hypervisor.architectures.join(', '),
+      );
+    }
+    return { hypervisor, reason: 'software CPU, as asked for' };
+  }
+  return automatic(architecture, options.kvmDevice);
+}
+
+function automatic(architecture: Architecture, device: string | undefined): Selection {
+  const kvm = acceleratedKvm(architecture, device);
+  if (kvm instanceof KvmHypervisor) {
+    return { hypervisor: kvm, reason: `KVM: it runs ${architecture} guests on this host's CPU` };
   }
   const hypervisor = new SoftHypervisor();
   if (!hypervisor.architectures.includes(architecture)) {
     throw new HypervisorError(
       'UNSUPPORTED',
-      `no hypervisor here runs ${architecture} guests yet: use a kernel for ${hypervisor.architectures.join(', ')}`,
+      `no hypervisor here runs ${architecture} guests: not KVM, because ${kvm}; not software CPUs, which are for ` +
+        hypervisor.architectures.join(', '),
     );
   }
-  return {
-    hypervisor,
-    reason:
-      wanted === 'soft'
-        ? 'software CPU, as asked for'
-        : 'software CPU: it is the only hypervisor built so far',
-  };
+  return { hypervisor, reason: `software CPU, not KVM: ${kvm}` };
+}
+
+/** KVM, or why `auto` does not take it. */
+function acceleratedKvm(architecture: Architecture, device: string | undefined): KvmHypervisor | string {
+  try {
+    using cleanup = new DisposableStack();
+    const kvm = cleanup.use(openKvm(architecture, device));
+    if (!kvm.isAccelerated) {
+      return 'the CPU has neither svm nor vmx, so it would emulate each instruction';
+    }
+    cleanup.move();
+    return kvm;
+  } catch (error) {
+    if (!(error instanceof HypervisorError)) throw error;
+    return error.message;
+  }
+}
+
+function openKvm(architecture: Architecture, device: string | undefined): KvmHypervisor {
+  // Before the device is looked at: nothing that could be done about that would help.
+  const own = kvmArchitectures();
+  if (own.length > 0 && !own.includes(architecture)) {
+    throw new HypervisorError('UNSUPPORTED', foreignArchitecture(architecture, own));
+  }
+  return new KvmHypervisor(device);
 }

@@ -42,6 +42,26 @@ export interface MemoryRegion {
   readonly readOnly: boolean;
 }
 
+/** A piece of guest memory, and which of its pages the guest has written. */
+export interface DirtyPages {
+  readonly guestAddress: number;
+  readonly pages: number;
+  /** Page n is bit n modulo 8 of byte n / 8. */
+  readonly bitmap: Uint8Array;
+}
+
+/** The pages of RAM and writable regions that vCPUs write. What host threads write is not in it. */
+export interface DirtyLog {
+  start(): void;
+  stop(): void;
+  /**
+   * What was written since the start or the last call.
+   *
+   * @throws HypervisorError INVALID_STATE when the log was not started
+   */
+  take(): readonly DirtyPages[];
+}
+
 /** Plain data from which {@link attachVcpu} makes the vCPU on the thread that is to run it. */
 export interface VcpuDescriptor {
   readonly kind: HypervisorKind;
@@ -107,6 +127,9 @@ export interface Vm extends AsyncDisposable {
   addMemoryRegion(region: MemoryRegion): number;
   removeMemoryRegion(slot: number): void;
 
+  /** Which pages the guest writes; there when the hypervisor has `dirty-log`. */
+  readonly dirtyLog?: DirtyLog;
+
   /**
    * Signals an eventfd for a write of the guest, in the thread of the writing vCPU and without an exit.
    *
@@ -119,12 +142,22 @@ export interface Vm extends AsyncDisposable {
    * Raises a wired interrupt, or sends an MSI, each time the eventfd is signalled: for devices in other processes.
    *
    * @returns what undoes it
+   * @throws HypervisorError INVALID_ARGUMENT for a source the controller does not have, UNSUPPORTED for resampling where
+   * the hypervisor has none, NO_RESOURCES when it has no more routes
    */
   registerInterruptEvent(event: EventFd, target: InterruptTarget): Disposable;
 }
 
 export type InterruptTarget =
-  | { readonly kind: 'line'; readonly source: number }
+  | {
+      readonly kind: 'line';
+      readonly source: number;
+      /**
+       * Makes the interrupt level-triggered: the event raises the line, and when the guest ends the interrupt the line falls
+       * and this is signalled, so that a device that still has a reason raises it again. Needs `interrupt-resampling`.
+       */
+      readonly resample?: EventFd;
+    }
   | {
       readonly kind: 'msi';
       readonly addressLow: number;

@@ -1,5 +1,5 @@
 import { describe, it } from 'vitest';
-import { riscv64Cases } from '../src/conformance/cases.ts';
+import { riscv64Cases } from '../src/conformance/riscv64-cases.ts';
 import { SoftHypervisor } from '../src/soft/soft-hypervisor.ts';
 
 describe('the software hypervisor', () => {

@@ -1,1 +1,3 @@
-export { type ConformanceCase, riscv64Cases } from './cases.ts';
+export type { ConformanceCase } from './case.ts';
+export { riscv64Cases } from './riscv64-cases.ts';
+export { x86Cases } from './x86_64-cases.ts';

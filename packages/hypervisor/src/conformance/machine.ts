@@ -6,36 +6,37 @@ import type { VcpuControl, Vm } from '../vm.ts';
 import type { LoggedExit } from './exit-log.ts';
 import type { ConformanceEvent, ConformanceWorkerData } from './vcpu-worker.ts';
 
-export const RAM_START = 0x8000_0000;
-export const RAM_SIZE = 16 * 2 ** 20;
-/** Nothing is here: loads and stores leave the vCPU. */
-export const DEVICE = 0x1000_0000;
-export const IMSIC = 0x0800_0000;
-export const APLIC = 0x4000;
-export const APLIC_SOURCE = 3;
+/** What a machine for payloads of one architecture looks like. */
+export interface MachineSetup {
+  readonly options: Omit<VmOptions, 'vcpuCount'>;
+  /** Where code goes and vCPU 0 starts. */
+  readonly codeAddress: number;
+  /** Registers with which vCPU 0 starts there. */
+  readonly registers: Readonly<Record<string, bigint>>;
+}
 
 /** A machine for bare-metal payloads, and the threads of its vCPUs. */
 export class ConformanceMachine implements AsyncDisposable {
   readonly vm: Vm;
+  readonly #setup: MachineSetup;
   readonly #threads: VcpuTestThread[] = [];
 
-  private constructor(vm: Vm) {
+  private constructor(vm: Vm, setup: MachineSetup) {
     this.vm = vm;
+    this.#setup = setup;
   }
 
-  static async create(hypervisor: Hypervisor, vcpuCount = 1): Promise<ConformanceMachine> {
-    const options: VmOptions = {
-      architecture: 'riscv64',
-      ram: [{ guestAddress: RAM_START, size: RAM_SIZE }],
-      vcpuCount,
-      aia: { imsicAddress: IMSIC, imsicIdentities: 255, aplicAddress: APLIC, aplicSources: 8 },
-    };
-    return new ConformanceMachine(await hypervisor.createVm(options));
+  static async create(
+    hypervisor: Hypervisor,
+    setup: MachineSetup,
+    vcpuCount = 1,
+  ): Promise<ConformanceMachine> {
+    return new ConformanceMachine(await hypervisor.createVm({ ...setup.options, vcpuCount }), setup);
   }
 
-  /** Writes instructions to guest memory. */
-  load(words: readonly number[], address = RAM_START): void {
-    this.vm.memory.copyIn(address, new Uint8Array(Int32Array.from(words).buffer));
+  /** Writes machine code to guest memory. */
+  load(code: Uint8Array, address = this.#setup.codeAddress): void {
+    this.vm.memory.copyIn(address, code);
   }
 
   /** Creates the next vCPU and starts its thread. */
@@ -47,7 +48,7 @@ export class ConformanceMachine implements AsyncDisposable {
     const thread = new VcpuTestThread(control, {
       vcpu: control.descriptor,
       memory: this.vm.memory.descriptor(),
-      registers: id === 0 ? { pc: BigInt(RAM_START) } : {},
+      registers: id === 0 ? this.#setup.registers : {},
       readValue: 0n,
       runs: 1,
       ...options,

@@ -65,3 +65,8 @@ export function sbiCall(extension: number, fid: number, ...args: readonly number
     ecall(),
   ];
 }
+
+/** Instructions as they stand in memory. */
+export function assemble(words: readonly number[]): Uint8Array {
+  return new Uint8Array(Int32Array.from(words).buffer);
+}

@@ -34,20 +34,24 @@ function mask(size: number): bigint {
   return (1n << BigInt(size * 8)) - 1n;
 }
 
+function answer(kind: 'read' | 'in', access: ExitAccess): void {
+  const value = data.readValue & mask(access.size);
+  access.low = Number(value & 0xffff_ffffn);
+  access.high = Number(value >> 32n);
+  log({ kind, address: access.address, size: access.size, value });
+}
+
+function tell(kind: 'write' | 'out', access: ExitAccess): void {
+  const value = ((BigInt(access.high) << 32n) | BigInt(access.low)) & mask(access.size);
+  log({ kind, address: access.address, size: access.size, value });
+}
+
 /** Answers loads with one value, and tells the main thread of everything. */
 const handler: ExitHandler = {
-  mmioRead(access: ExitAccess) {
-    const value = data.readValue & mask(access.size);
-    access.low = Number(value & 0xffff_ffffn);
-    access.high = Number(value >> 32n);
-    log({ kind: 'read', address: access.address, size: access.size, value });
-  },
-  mmioWrite(access: ExitAccess) {
-    const value = ((BigInt(access.high) << 32n) | BigInt(access.low)) & mask(access.size);
-    log({ kind: 'write', address: access.address, size: access.size, value });
-  },
-  pioRead() {},
-  pioWrite() {},
+  mmioRead: (access) => answer('read', access),
+  mmioWrite: (access) => tell('write', access),
+  pioRead: (access) => answer('in', access),
+  pioWrite: (access) => tell('out', access),
   debugConsoleWrite(address: number, length: number) {
     log({ kind: 'debug', bytes: [...memory.bytes(address, length)] });
     return length;

@@ -2,9 +2,11 @@ import assert from 'node:assert/strict';
 import { EventFd } from '@tsvmm/base';
 import { HypervisorError } from '../errors.ts';
 import type { Hypervisor } from '../hypervisor.ts';
-import { APLIC, APLIC_SOURCE, ConformanceMachine, DEVICE, IMSIC, RAM_START } from './machine.ts';
+import type { ConformanceCase } from './case.ts';
+import { ConformanceMachine, type MachineSetup } from './machine.ts';
 import {
   addi,
+  assemble,
   Csr,
   csrrw,
   jump,
@@ -24,11 +26,23 @@ import {
   wfi,
 } from './riscv64-assembler.ts';
 
-/** One promise of the contract, and the program that shows whether a back end keeps it. */
-export interface ConformanceCase {
-  readonly name: string;
-  run(hypervisor: Hypervisor): Promise<void>;
-}
+const RAM_START = 0x8000_0000;
+const RAM_SIZE = 16 * 2 ** 20;
+/** Nothing is here: loads and stores leave the vCPU. */
+const DEVICE = 0x1000_0000;
+const IMSIC = 0x0800_0000;
+const APLIC = 0x4000;
+const APLIC_SOURCE = 3;
+
+const SETUP: MachineSetup = {
+  options: {
+    architecture: 'riscv64',
+    ram: [{ guestAddress: RAM_START, size: RAM_SIZE }],
+    aia: { imsicAddress: IMSIC, imsicIdentities: 255, aplicAddress: APLIC, aplicSources: 8 },
+  },
+  codeAddress: RAM_START,
+  registers: { pc: BigInt(RAM_START) },
+};
 
 const { zero, a0, a1, a2, t0, t1 } = Register;
 const SBI_SRST = 0x5352_5354;
@@ -69,7 +83,7 @@ function withMachine(
   vcpuCount = 1,
 ): (hypervisor: Hypervisor) => Promise<void> {
   return async (hypervisor) => {
-    await using machine = await ConformanceMachine.create(hypervisor, vcpuCount);
+    await using machine = await ConformanceMachine.create(hypervisor, SETUP, vcpuCount);
     await body(machine);
   };
 }
@@ -79,15 +93,17 @@ export const riscv64Cases: readonly ConformanceCase[] = [
   {
     name: 'stores to no memory leave the vCPU with address, size and data',
     run: withMachine(async (machine) => {
-      machine.load([
-        ...pointAtDevice,
-        addi(a0, zero, -2),
-        sb(a0, t0, 1),
-        sh(a0, t0, 2),
-        sw(a0, t0, 4),
-        sd(a0, t0, 8),
-        ...powerOff,
-      ]);
+      machine.load(
+        assemble([
+          ...pointAtDevice,
+          addi(a0, zero, -2),
+          sb(a0, t0, 1),
+          sh(a0, t0, 2),
+          sw(a0, t0, 4),
+          sd(a0, t0, 8),
+          ...powerOff,
+        ]),
+      );
       const vcpu = machine.start(0);
       for (const [size, offset] of [
         [1, 1],
@@ -104,18 +120,20 @@ export const riscv64Cases: readonly ConformanceCase[] = [
   {
     name: 'loads from no memory give what the handler answers',
     run: withMachine(async (machine) => {
-      machine.load([
-        ...pointAtDevice,
-        lbu(a0, t0, 0),
-        sd(a0, t0, 0x100),
-        lhu(a0, t0, 0),
-        sd(a0, t0, 0x100),
-        lwu(a0, t0, 0),
-        sd(a0, t0, 0x100),
-        ld(a0, t0, 0),
-        sd(a0, t0, 0x100),
-        ...powerOff,
-      ]);
+      machine.load(
+        assemble([
+          ...pointAtDevice,
+          lbu(a0, t0, 0),
+          sd(a0, t0, 0x100),
+          lhu(a0, t0, 0),
+          sd(a0, t0, 0x100),
+          lwu(a0, t0, 0),
+          sd(a0, t0, 0x100),
+          ld(a0, t0, 0),
+          sd(a0, t0, 0x100),
+          ...powerOff,
+        ]),
+      );
       const readValue = 0xfedc_ba98_7654_3210n;
       const vcpu = machine.start(0, { readValue });
       for (const size of [1, 2, 4, 8]) {
@@ -128,7 +146,7 @@ export const riscv64Cases: readonly ConformanceCase[] = [
   {
     name: 'registers are set before the first instruction and read after the last',
     run: withMachine(async (machine) => {
-      machine.load([addi(a2, a1, 5), ...powerOff]);
+      machine.load(assemble([addi(a2, a1, 5), ...powerOff]));
       const vcpu = machine.start(0, { registers: { pc: BigInt(RAM_START), x11: 0xffff_ffff_ffff_fff0n } });
       const { registers } = await vcpu.stop();
       assert.equal(registers.x12, 0xffff_ffff_ffff_fff5n);
@@ -138,7 +156,7 @@ export const riscv64Cases: readonly ConformanceCase[] = [
   {
     name: 'a spinning vCPU stops when asked, and goes on',
     run: withMachine(async (machine) => {
-      machine.load([...tellDevice, spin]);
+      machine.load(assemble([...tellDevice, spin]));
       const vcpu = machine.start(0, { runs: 2 });
       await vcpu.exit();
       vcpu.control.requestStop();
@@ -152,7 +170,7 @@ export const riscv64Cases: readonly ConformanceCase[] = [
   {
     name: 'an idle vCPU stops when asked',
     run: withMachine(async (machine) => {
-      machine.load([...tellDevice, wfi(), jump(-4)]);
+      machine.load(assemble([...tellDevice, wfi(), jump(-4)]));
       const vcpu = machine.start(0);
       await vcpu.exit();
       vcpu.control.requestStop();
@@ -167,8 +185,8 @@ export const riscv64Cases: readonly ConformanceCase[] = [
         [1, 0, 'reset'],
         [0, 1, 'crash'],
       ] as const) {
-        await using machine = await ConformanceMachine.create(hypervisor);
-        machine.load(sbiCall(SBI_SRST, 0, type, reason));
+        await using machine = await ConformanceMachine.create(hypervisor, SETUP);
+        machine.load(assemble(sbiCall(SBI_SRST, 0, type, reason)));
         assert.equal((await machine.start(0).stop()).reason, expected);
       }
     },
@@ -176,7 +194,7 @@ export const riscv64Cases: readonly ConformanceCase[] = [
   {
     name: 'an MSI wakes the vCPU it is sent to',
     run: withMachine(async (machine) => {
-      machine.load([...enableInterrupt(7), ...tellDevice, ...waitAndTell, ...powerOff]);
+      machine.load(assemble([...enableInterrupt(7), ...tellDevice, ...waitAndTell, ...powerOff]));
       const vcpu = machine.start(0);
       await vcpu.exit();
       machine.vm.interrupts.msi.send(IMSIC, 0, 7);
@@ -201,7 +219,9 @@ export const riscv64Cases: readonly ConformanceCase[] = [
         addi(t1, zero, 0x100),
         sw(t1, t0, 0), // domaincfg.IE
       ];
-      machine.load([...enableInterrupt(9), ...routeSource, ...tellDevice, ...waitAndTell, ...powerOff]);
+      machine.load(
+        assemble([...enableInterrupt(9), ...routeSource, ...tellDevice, ...waitAndTell, ...powerOff]),
+      );
       const vcpu = machine.start(0);
       await vcpu.exit();
       machine.vm.interrupts.line(APLIC_SOURCE).set(true);
@@ -216,15 +236,17 @@ export const riscv64Cases: readonly ConformanceCase[] = [
       const registration = { space: 'mmio', address: DEVICE, length: 4, match: 1, event } as const;
       machine.vm.registerIoEvent(registration);
       assert.throws(() => machine.vm.registerIoEvent(registration), { code: 'INVALID_ARGUMENT' });
-      machine.load([
-        ...pointAtDevice,
-        addi(a0, zero, 1),
-        sw(a0, t0, 0), // signals
-        sh(a0, t0, 0), // another size
-        addi(a0, zero, 2),
-        sw(a0, t0, 0), // another value
-        ...powerOff,
-      ]);
+      machine.load(
+        assemble([
+          ...pointAtDevice,
+          addi(a0, zero, 1),
+          sw(a0, t0, 0), // signals
+          sh(a0, t0, 0), // another size
+          addi(a0, zero, 2),
+          sw(a0, t0, 0), // another value
+          ...powerOff,
+        ]),
+      );
       const vcpu = machine.start(0);
       assert.deepEqual(await vcpu.exit(), { kind: 'write', address: DEVICE, size: 2, value: 1n });
       assert.deepEqual(await vcpu.exit(), { kind: 'write', address: DEVICE, size: 4, value: 2n });
@@ -239,7 +261,7 @@ export const riscv64Cases: readonly ConformanceCase[] = [
       using event = EventFd.create();
       const target = { kind: 'msi', addressLow: IMSIC, addressHigh: 0, data: 5 } as const;
       using _registration = machine.vm.registerInterruptEvent(event, target);
-      machine.load([...enableInterrupt(5), ...tellDevice, ...waitAndTell, ...powerOff]);
+      machine.load(assemble([...enableInterrupt(5), ...tellDevice, ...waitAndTell, ...powerOff]));
       const vcpu = machine.start(0);
       await vcpu.exit();
       event.signal();
@@ -251,21 +273,23 @@ export const riscv64Cases: readonly ConformanceCase[] = [
     name: 'other vCPUs wait until the guest starts them',
     run: withMachine(async (machine) => {
       const secondary = RAM_START + 0x1000;
-      machine.load([...sbiCall(SBI_HSM, 0, 1), ...powerOff]);
+      machine.load(assemble([...sbiCall(SBI_HSM, 0, 1), ...powerOff]));
       // a1 holds the start address: its bit 31 makes it more than loadImmediate can say.
-      machine.load([
-        addi(a0, zero, 1),
-        addi(a1, zero, 1),
-        slli(a1, a1, 31),
-        lui(t1, 1),
-        0x0065_85b3, // add a1, a1, t1
-        addi(a2, zero, 42),
-        ...loadImmediate(Register.a7, SBI_HSM),
-        addi(Register.a6, zero, 0),
-        0x73,
-        spin,
-      ]);
-      machine.load([...pointAtDevice, sd(a0, t0, 0), sd(a1, t0, 8), ...powerOff], secondary);
+      machine.load(
+        assemble([
+          addi(a0, zero, 1),
+          addi(a1, zero, 1),
+          slli(a1, a1, 31),
+          lui(t1, 1),
+          0x0065_85b3, // add a1, a1, t1
+          addi(a2, zero, 42),
+          ...loadImmediate(Register.a7, SBI_HSM),
+          addi(Register.a6, zero, 0),
+          0x73,
+          spin,
+        ]),
+      );
+      machine.load(assemble([...pointAtDevice, sd(a0, t0, 0), sd(a1, t0, 8), ...powerOff]), secondary);
       machine.start(0);
       const second = machine.start(1);
       assert.deepEqual(await second.exit(), { kind: 'write', address: DEVICE, size: 8, value: 1n });
@@ -276,7 +300,7 @@ export const riscv64Cases: readonly ConformanceCase[] = [
   {
     name: 'a vCPU that was never started stops when asked',
     run: withMachine(async (machine) => {
-      machine.load([...tellDevice, spin]);
+      machine.load(assemble([...tellDevice, spin]));
       await machine.start(0).exit();
       const second = machine.start(1);
       second.control.requestStop();
@@ -287,18 +311,20 @@ export const riscv64Cases: readonly ConformanceCase[] = [
     name: 'the debug console gets the bytes of guest memory',
     run: withMachine(async (machine) => {
       machine.vm.memory.copyIn(RAM_START + 0x2000, new TextEncoder().encode('tsvmm'));
-      machine.load([
-        addi(a0, zero, 5),
-        addi(a1, zero, 1),
-        slli(a1, a1, 31),
-        lui(t1, 2),
-        0x0065_85b3, // add a1, a1, t1
-        addi(a2, zero, 0),
-        ...loadImmediate(Register.a7, SBI_DBCN),
-        addi(Register.a6, zero, 0),
-        0x73,
-        ...powerOff,
-      ]);
+      machine.load(
+        assemble([
+          addi(a0, zero, 5),
+          addi(a1, zero, 1),
+          slli(a1, a1, 31),
+          lui(t1, 2),
+          0x0065_85b3, // add a1, a1, t1
+          addi(a2, zero, 0),
+          ...loadImmediate(Register.a7, SBI_DBCN),
+          addi(Register.a6, zero, 0),
+          0x73,
+          ...powerOff,
+        ]),
+      );
       const exit = await machine.start(0).exit();
       assert.deepEqual(exit, { kind: 'debug', bytes: [...new TextEncoder().encode('tsvmm')] });
     }),
@@ -306,14 +332,12 @@ export const riscv64Cases: readonly ConformanceCase[] = [
   {
     name: 'what is out of range is refused by name',
     run: async (hypervisor) => {
-      const ram = [{ guestAddress: RAM_START, size: 4096 }];
-      const aia = { imsicAddress: IMSIC, imsicIdentities: 255, aplicAddress: APLIC, aplicSources: 8 };
       const vcpuCount = hypervisor.maximumVcpus + 1;
       await assert.rejects(
-        hypervisor.createVm({ architecture: 'riscv64', ram, vcpuCount, aia }),
+        hypervisor.createVm({ ...SETUP.options, vcpuCount }),
         (error) => error instanceof HypervisorError && error.code === 'INVALID_ARGUMENT',
       );
-      await using machine = await ConformanceMachine.create(hypervisor);
+      await using machine = await ConformanceMachine.create(hypervisor, SETUP);
       assert.throws(() => machine.vm.createVcpu(1), { code: 'INVALID_ARGUMENT' });
       assert.throws(() => machine.vm.interrupts.line(0), { code: 'INVALID_ARGUMENT' });
       assert.throws(() => machine.vm.interrupts.line(9), { code: 'INVALID_ARGUMENT' });

@@ -1,0 +1,9 @@
+import type { Capability, Hypervisor } from '../hypervisor.ts';
+
+/** One promise of the contract, and the program that shows whether a back end keeps it. */
+export interface ConformanceCase {
+  readonly name: string;
+  /** The promise is made by hypervisors that have this. */
+  readonly requires?: Capability;
+  run(hypervisor: Hypervisor): Promise<void>;
+}

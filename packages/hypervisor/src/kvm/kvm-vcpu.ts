@@ -1,0 +1,181 @@
+import { constants } from 'node:os';
+import { getSystemErrorName } from 'node:util';
+import { HypervisorError } from '../errors.ts';
+import type { Architecture } from '../hypervisor.ts';
+import type { ExitAccess, ExitHandler, Vcpu, VcpuStop } from '../vcpu.ts';
+import { architectureOf, type KvmArchitecture, type KvmRegisters, type KvmState } from './architecture.ts';
+import { Mmio } from './mmio.ts';
+import { type AttachedVcpu, native } from './native.ts';
+import { PortIo } from './port-io.ts';
+import { Exit, RunPage, SystemEvent } from './run-page.ts';
+
+const { EINTR, EAGAIN } = constants.errno;
+const EXIT_REASON_WORD = RunPage.exitReason / 4;
+
+/** What a thread needs to attach to a vCPU. */
+export interface KvmVcpuBackEnd {
+  /** The vCPU's number in the add-on; unlike a descriptor's it is never used again. */
+  readonly handle: number;
+  /** Numbers of the registers that its state consists of, besides those that every vCPU has. */
+  readonly stateRegisters: Uint32Array;
+}
+
+/** One vCPU of KVM's, on the thread that runs it. */
+export class KvmVcpu implements Vcpu {
+  readonly id: number;
+  readonly #architecture: KvmArchitecture;
+  readonly #registers: KvmRegisters;
+  readonly #stateRegisters: Uint32Array;
+  readonly #attached: AttachedVcpu;
+  readonly #words: Uint32Array;
+  readonly #mmio: Mmio;
+  readonly #portIo: PortIo;
+  #isOpen = true;
+
+  /** @throws KvmError INVALID_STATE when the machine is gone or another thread has the vCPU */
+  constructor(id: number, architecture: Architecture, backEnd: KvmVcpuBackEnd) {
+    this.id = id;
+    this.#architecture = architectureOf(architecture);
+    this.#stateRegisters = backEnd.stateRegisters;
+    this.#attached = native().attachVcpu(backEnd.handle);
+    const { pages, vcpu } = this.#attached;
+    const access: ExitAccess = { address: 0, size: 4, low: 0, high: 0 };
+    this.#words = new Uint32Array(pages);
+    this.#mmio = new Mmio(pages, access);
+    this.#portIo = new PortIo(pages, access);
+    this.#registers = this.#architecture.registers(vcpu);
+  }
+
+  /** What is set here reaches the vCPU when it runs. */
+  get registers(): KvmRegisters {
+    this.#checkOpen();
+    return this.#registers;
+  }
+
+  run(handler: ExitHandler): VcpuStop {
+    this.#checkOpen();
+    this.#registers.flush();
+    this.#registers.invalidate();
+    const attached = this.#attached;
+    const words = this.#words;
+    for (;;) {
+      const error = attached.enter();
+      if (error === 0) {
+        const reason = words[EXIT_REASON_WORD];
+        if (reason === Exit.io) {
+          this.#portIo.handle(handler);
+        } else if (reason === Exit.mmio) {
+          this.#mmio.handle(handler);
+        } else {
+          const stop = this.#otherExit(reason ?? 0);
+          if (stop !== undefined) return stop;
+        }
+      } else if (error === EINTR || error === EAGAIN) {
+        // EAGAIN: a vCPU that waited for the guest to start it has something to do.
+        if (native().takeStop(attached.vcpu)) {
+          return { reason: 'stopped', detail: 'as requested' };
+        }
+      } else {
+        return { reason: 'error', detail: `KVM_RUN failed: ${getSystemErrorName(-error)}` };
+      }
+    }
+  }
+
+  /** Everything the vCPU's next instruction depends on. It must not run; guest memory and the machine's state are not in it. */
+  saveState(): KvmState {
+    this.#checkOpen();
+    this.#registers.flush();
+    // What an exit's handler answered is not in the registers before the vCPU was entered once more.
+    native().completeExit(this.#attached.vcpu);
+    this.#registers.invalidate();
+    return this.#architecture.saveVcpu(this.#attached.vcpu, this.#stateRegisters);
+  }
+
+  /** @throws KvmError when KVM does not accept the state: it is of another kind of host */
+  restoreState(state: KvmState): void {
+    this.#checkOpen();
+    this.#registers.invalidate();
+    this.#architecture.restoreVcpu(this.#attached.vcpu, state);
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#isOpen) {
+      this.#isOpen = false;
+      native().release(this.#attached.vcpu);
+    }
+  }
+
+  #checkOpen(): void {
+    if (!this.#isOpen) {
+      throw new HypervisorError('INVALID_STATE', `vCPU ${this.id} was disposed`);
+    }
+  }
+
+  #otherExit(reason: number): VcpuStop | undefined {
+    switch (reason) {
+      case Exit.shutdown:
+        return { reason: 'shutdown', detail: 'triple fault' };
+      case Exit.systemEvent:
+        return this.#systemEvent(this.#word(RunPage.systemEventType));
+      case Exit.failEntry:
+        return {
+          reason: 'error',
+          detail: `the hardware refused to enter the guest: reason ${this.#longWord(RunPage.hardwareEntryFailureReason)}`,
+        };
+      case Exit.internalError:
+        return { reason: 'error', detail: this.#internalError() };
+      case Exit.intr:
+      case Exit.irqWindowOpen:
+        return undefined;
+      default:
+        return {
+          reason: 'error',
+          detail: `KVM left the guest for a reason this program does not know: ${reason}`,
+        };
+    }
+  }
+
+  #systemEvent(type: number): VcpuStop {
+    switch (type) {
+      case SystemEvent.shutdown:
+        return { reason: 'shutdown', detail: 'the guest turned the machine off' };
+      case SystemEvent.reset:
+        return { reason: 'reset', detail: 'the guest asked for a reset' };
+      case SystemEvent.crash:
+        return { reason: 'crash', detail: 'the guest reported that it crashed' };
+      default:
+        return {
+          reason: 'error',
+          detail: `KVM reported system event ${type}, which this program does not know`,
+        };
+    }
+  }
+
+  #internalError(): string {
+    const suberror = this.#word(RunPage.internalSuberror);
+    const names = [
+      'unknown',
+      'emulation failed',
+      'simultaneous exceptions',
+      'event delivery',
+      'unexpected exit',
+    ];
+    const count = Math.min(this.#word(RunPage.internalDataCount), 16);
+    const data = Array.from({ length: count }, (_, index) =>
+      this.#longWord(RunPage.internalData + index * 8),
+    );
+    return (
+      `KVM cannot go on: internal error ${suberror} (${names[suberror] ?? 'unknown'})` +
+      (count > 0 ? `, data ${data.join(' ')}` : '')
+    );
+  }
+
+  #word(offset: number): number {
+    return this.#words[offset / 4] ?? 0;
+  }
+
+  #longWord(offset: number): string {
+    const value = (BigInt(this.#word(offset + 4)) << 32n) | BigInt(this.#word(offset));
+    return `0x${value.toString(16)}`;
+  }
+}

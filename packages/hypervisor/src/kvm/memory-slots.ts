@@ -1,0 +1,113 @@
+import { HypervisorError } from '../errors.ts';
+import type { DirtyLog, DirtyPages, MemoryRegion } from '../vm.ts';
+import { type NativeVm, native } from './native.ts';
+
+const PAGE_SIZE = 4096;
+/** KVM_MEM_* */
+const LOG_DIRTY_PAGES = 1;
+const READ_ONLY = 2;
+/** Guest-physical addresses are at most this long; KVM itself checks against the host's CPU. */
+const ADDRESS_LIMIT = 2 ** 52;
+
+interface Slot extends MemoryRegion {
+  readonly number: number;
+}
+
+/** The machine's memory: what is where, and which pages the guest has written. */
+export class MemorySlots implements DirtyLog {
+  readonly #vm: NativeVm;
+  readonly #slots = new Map<number, Slot>();
+  #isLogging = false;
+
+  constructor(vm: NativeVm) {
+    this.#vm = vm;
+  }
+
+  /** @returns the slot's number */
+  add(region: MemoryRegion): number {
+    this.#check(region);
+    let number = 0;
+    while (this.#slots.has(number)) number++;
+    const { guestAddress, size, descriptor, descriptorOffset } = region;
+    native().addMemory(
+      this.#vm,
+      number,
+      this.#flags(region),
+      guestAddress,
+      size,
+      descriptor,
+      descriptorOffset,
+    );
+    this.#slots.set(number, { ...region, number });
+    return number;
+  }
+
+  remove(number: number): void {
+    if (!this.#slots.has(number)) {
+      throw new HypervisorError('INVALID_ARGUMENT', `there is no memory region ${number}`);
+    }
+    native().removeMemory(this.#vm, number);
+    this.#slots.delete(number);
+  }
+
+  start(): void {
+    this.#setLogging(true);
+  }
+
+  stop(): void {
+    this.#setLogging(false);
+  }
+
+  take(): readonly DirtyPages[] {
+    if (!this.#isLogging) {
+      throw new HypervisorError('INVALID_STATE', 'dirty pages are not logged: call start() first');
+    }
+    const result: DirtyPages[] = [];
+    for (const slot of this.#slots.values()) {
+      if (!slot.readOnly) {
+        const pages = slot.size / PAGE_SIZE;
+        const bitmap = new Uint8Array(Math.ceil(pages / 64) * 8);
+        native().dirtyLog(this.#vm, slot.number, bitmap);
+        result.push({ guestAddress: slot.guestAddress, pages, bitmap });
+      }
+    }
+    return result;
+  }
+
+  #setLogging(value: boolean): void {
+    this.#isLogging = value;
+    for (const slot of this.#slots.values()) {
+      if (!slot.readOnly) native().changeMemory(this.#vm, slot.number, this.#flags(slot));
+    }
+  }
+
+  #flags(region: MemoryRegion): number {
+    if (region.readOnly) return READ_ONLY;
+    return this.#isLogging ? LOG_DIRTY_PAGES : 0;
+  }
+
+  #check(region: MemoryRegion): void {
+    const { guestAddress, size } = region;
+    const name = `${size} bytes of memory at 0x${guestAddress.toString(16)}`;
+    if (
+      !Number.isInteger(guestAddress / PAGE_SIZE) ||
+      !Number.isInteger(size / PAGE_SIZE) ||
+      guestAddress < 0 ||
+      size <= 0 ||
+      guestAddress + size > ADDRESS_LIMIT
+    ) {
+      throw new HypervisorError(
+        'INVALID_ARGUMENT',
+        `${name}: address and size must be multiples of ${PAGE_SIZE} below 2^52`,
+      );
+    }
+    for (const other of this.#slots.values()) {
+      if (guestAddress < other.guestAddress + other.size && other.guestAddress < guestAddress + size) {
+        throw new HypervisorError(
+          'INVALID_ARGUMENT',
+          `${name} overlaps the ${other.size} bytes at 0x${other.guestAddress.toString(16)}`,
+        );
+      }
+    }
+  }
+}

@@ -1,0 +1,27 @@
+import { existsSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { x86Cases } from '../src/conformance/x86_64-cases.ts';
+import { KvmHypervisor } from '../src/kvm/kvm-hypervisor.ts';
+
+const CASES: Readonly<Partial<Record<NodeJS.Architecture, typeof x86Cases>>> = { x64: x86Cases };
+const cases = CASES[process.arch];
+
+// Where there is no KVM, its absence is what can be tested; test/kvm-hypervisor.test.ts has more of that.
+if (existsSync('/dev/kvm') && cases !== undefined) {
+  describe('KVM', () => {
+    for (const { name, requires, run } of cases) {
+      it(name, async () => {
+        using hypervisor = new KvmHypervisor();
+        // Every kernel that this program supports has all that the suite asks for.
+        if (requires !== undefined) expect(hypervisor.has(requires)).toBe(true);
+        await run(hypervisor);
+      });
+    }
+  });
+} else {
+  it('is unavailable where its device is not', () => {
+    expect(() => new KvmHypervisor()).toThrow(
+      expect.objectContaining({ code: cases === undefined ? 'UNSUPPORTED' : 'UNAVAILABLE' }),
+    );
+  });
+}
