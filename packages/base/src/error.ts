@@ -19,6 +19,7 @@ const REMEDIES: Readonly<Record<string, string>> = {
   ENOMEM: 'out of memory, huge pages or mappings: ask for less, or raise vm.max_map_count or vm.nr_hugepages',
   ENOSPC: 'no space left: free some',
   ENOSYS: 'this kernel lacks the system call, or a sandbox hides it',
+  ENOTCONN: 'there is no connection, or its other side has gone: connect again',
   ENOTSUP: 'not supported here',
   ENOTTY: 'the descriptor is not the kind of device that can do this',
   EOPNOTSUPP: 'the file system or socket does not support this operation',

@@ -57,9 +57,10 @@ export interface Native {
   adviseMemory(bytes: Uint8Array, offset: number, length: number, advice: number): void;
   residentPages(bytes: Uint8Array, offset: number, length: number): number;
 
-  createSocketPair(messages: boolean, ends: Int32Array): void;
-  listenSocket(path: string, messages: boolean, backlog: number): number;
-  connectSocket(path: string, messages: boolean, timeoutMs: number): number;
+  createSocketPair(type: number, ends: Int32Array): void;
+  bindSocket(path: string): number;
+  listenSocket(path: string, type: number, backlog: number): number;
+  connectSocket(path: string, type: number, timeoutMs: number): number;
   acceptSocket(fd: number, timeoutMs: number): number;
   sendOnSocket(
     fd: number,

@@ -4,15 +4,21 @@ import { native } from './native.ts';
 import { Readiness } from './readiness.ts';
 import { Watcher } from './watcher.ts';
 
-/** `stream` is a sequence of bytes; `seqpacket` keeps the boundaries of messages. */
-export type SocketType = 'stream' | 'seqpacket';
+/** The numbers that the add-on knows the types by. */
+const SOCKET_TYPES = { stream: 0, seqpacket: 1, dgram: 2 } as const;
+
+/**
+ * `stream` is a sequence of bytes; `seqpacket` keeps the boundaries of messages; `dgram` does too, but knows no
+ * connections: anybody may send to who has bound a path, and there is no end to receive. All are reliable and in order.
+ */
+export type SocketType = keyof typeof SOCKET_TYPES;
 
 /** What the kernel lets travel with one message (SCM_MAX_FD). */
 const MAXIMUM_DESCRIPTORS = 253;
 
 /** What one receive returned. The receiver owns the descriptors. */
 export interface ReceivedMessage {
-  /** Bytes written to the buffer; 0 is the end of the stream. */
+  /** Bytes written to the buffer; 0 is the end of the stream, or an empty datagram. */
   readonly length: number;
   readonly descriptors: readonly FileDescriptor[];
 }
@@ -22,19 +28,22 @@ const numbers = new Int32Array(MAXIMUM_DESCRIPTORS);
 const received = new Int32Array(1);
 const NO_DESCRIPTORS: readonly FileDescriptor[] = [];
 
-/** A connected Unix socket that passes bytes and descriptors. */
+/** A Unix socket, connected or bound, that passes bytes and descriptors. */
 export class UnixSocket implements Disposable {
   readonly descriptor: FileDescriptor;
+  /** The file that `bind` made. */
+  readonly #path: string | undefined;
 
-  /** Takes over a connected socket. */
-  constructor(descriptor: FileDescriptor) {
+  /** Takes over a connected socket, or a bound one with the file that disposing it removes. */
+  constructor(descriptor: FileDescriptor, path?: string) {
     this.descriptor = descriptor;
+    this.#path = path;
   }
 
   /** Two sockets connected with each other. */
   static pair(type: SocketType = 'stream'): [UnixSocket, UnixSocket] {
     const ends = new Int32Array(2);
-    native.createSocketPair(type === 'seqpacket', ends);
+    native.createSocketPair(SOCKET_TYPES[type], ends);
     return [
       new UnixSocket(new FileDescriptor(ends[0] ?? -1)),
       new UnixSocket(new FileDescriptor(ends[1] ?? -1)),
@@ -42,18 +51,29 @@ export class UnixSocket implements Disposable {
   }
 
   /**
-   * Connects to a listener, waiting (the thread blocks) only while too many others do.
+   * Connects to a listener, waiting (the thread blocks) only while too many others do; or, with `dgram`, says where
+   * messages go.
    * @param path of a file, or after a NUL character a name that belongs to no file (abstract)
-   * @throws {SystemError} ENOENT, ECONNREFUSED, ETIMEDOUT; EPROTOTYPE when the listener has another type
+   * @throws {SystemError} ENOENT, ECONNREFUSED, ETIMEDOUT; EPROTOTYPE when the other side has another type
    */
   static connect(path: string, type: SocketType = 'stream', timeoutMs = -1): UnixSocket {
-    return new UnixSocket(new FileDescriptor(native.connectSocket(path, type === 'seqpacket', timeoutMs)));
+    return new UnixSocket(new FileDescriptor(native.connectSocket(path, SOCKET_TYPES[type], timeoutMs)));
+  }
+
+  /**
+   * A `dgram` socket that receives what anybody sends to `path`, which disposing removes. It sends to nobody.
+   * @param path of at most 107 bytes; or after a NUL character a name that belongs to no file (abstract)
+   * @throws {SystemError} EADDRINUSE when the path exists
+   */
+  static bind(path: string): UnixSocket {
+    return new UnixSocket(new FileDescriptor(native.bindSocket(path)), fileOf(path));
   }
 
   /**
    * Sends all bytes, blocking the thread while the peer does not read. Descriptors stay the sender's; the peer gets
    * duplicates with the first byte.
-   * @throws {SystemError} EPIPE, ECONNRESET, ETIMEDOUT; EMSGSIZE when a seqpacket is larger than the socket's buffer
+   * @throws {SystemError} EPIPE, ECONNRESET, ETIMEDOUT; EMSGSIZE when a message is larger than the socket's buffer;
+   * with `dgram` ECONNREFUSED when the peer has gone, and ENOTCONN from then on
    */
   sendMessage(bytes: Uint8Array, descriptors: readonly FileDescriptor[] = [], timeoutMs = -1): void {
     // A timeout of 0 would be the non-blocking form.
@@ -61,7 +81,7 @@ export class UnixSocket implements Disposable {
   }
 
   /**
-   * Sends what fits without blocking.
+   * Sends what fits without blocking; of a message, all or nothing.
    * @returns the bytes sent, with which all descriptors went; -1 when nothing was sent
    */
   trySendMessage(bytes: Uint8Array, descriptors: readonly FileDescriptor[] = []): number {
@@ -78,7 +98,7 @@ export class UnixSocket implements Disposable {
    * Receives into `buffer`, blocking the thread until something arrives.
    * @param maxDescriptors how many descriptors are welcome, at most 253
    * @returns undefined at the timeout
-   * @throws {SystemError} EMSGSIZE when more descriptors, or a larger seqpacket, came than there is room for; all of the
+   * @throws {SystemError} EMSGSIZE when more descriptors, or a larger message, came than there is room for; all of the
    * message's descriptors are closed then
    */
   receiveMessage(buffer: Uint8Array, maxDescriptors = 0, timeoutMs = -1): ReceivedMessage | undefined {
@@ -121,7 +141,7 @@ export class UnixSocket implements Disposable {
     native.shutdownSocket(this.descriptor.number, direction !== 'send', direction !== 'receive');
   }
 
-  /** Who made the connection, as the kernel saw it: process, user and group id. */
+  /** Who made the connection, as the kernel saw it: process, user and group id. Nobody makes those of `dgram`. */
   get peer(): { readonly pid: number; readonly uid: number; readonly gid: number } {
     const result = new Int32Array(3);
     native.socketPeer(this.descriptor.number, result);
@@ -130,13 +150,15 @@ export class UnixSocket implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    if (!this.descriptor.isOpen) return;
     this.descriptor[Symbol.dispose]();
+    removeFile(this.#path);
   }
 }
 
 /** How a {@link UnixListener} listens. */
 export interface ListenOptions {
-  readonly type?: SocketType;
+  readonly type?: Exclude<SocketType, 'dgram'>;
   /** Connections that may wait to be accepted; 128 when left out. */
   readonly backlog?: number;
 }
@@ -158,8 +180,8 @@ export class UnixListener implements Disposable {
    * @throws {SystemError} EADDRINUSE when the path exists
    */
   static listen(path: string, options: ListenOptions = {}): UnixListener {
-    const fd = native.listenSocket(path, options.type === 'seqpacket', options.backlog ?? 128);
-    return new UnixListener(new FileDescriptor(fd), path.startsWith('\0') ? undefined : path);
+    const fd = native.listenSocket(path, SOCKET_TYPES[options.type ?? 'stream'], options.backlog ?? 128);
+    return new UnixListener(new FileDescriptor(fd), fileOf(path));
   }
 
   /** Blocks the calling thread until somebody connects; undefined at the timeout. */
@@ -184,12 +206,22 @@ export class UnixListener implements Disposable {
   [Symbol.dispose](): void {
     if (!this.descriptor.isOpen) return;
     this.descriptor[Symbol.dispose]();
-    if (this.#path === undefined) return;
-    try {
-      unlinkSync(this.#path);
-    } catch (error) {
-      // Somebody has removed it already.
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    }
+    removeFile(this.#path);
+  }
+}
+
+/** The file that binding to `path` makes; abstract names make none. */
+function fileOf(path: string): string | undefined {
+  return path.startsWith('\0') ? undefined : path;
+}
+
+/** Removes the file of a socket that was closed. */
+function removeFile(path: string | undefined): void {
+  if (path === undefined) return;
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    // Somebody has removed it already.
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   }
 }

@@ -143,6 +143,100 @@ s.recv(1)
   });
 });
 
+describe('a dgram socket', () => {
+  it('exchanges messages and descriptors with another program', async () => {
+    const [here, there] = [join(directory, 'dgram-here'), join(directory, 'dgram-there')];
+    // Says that it is there, returns each message in capitals, and hands out the reading end of a pipe.
+    const program = `
+import array, os, socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(sys.argv[2])
+s.sendto(b'ready', sys.argv[1])
+r, w = os.pipe()
+os.write(w, b'through the pipe')
+while data := s.recv(100):
+    rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', [r]))
+    s.sendmsg([data.upper()], [rights], 0, sys.argv[1])
+`;
+    using receiver = UnixSocket.bind(here);
+    expect(codeOf(() => UnixSocket.bind(here))).toBe('EADDRINUSE');
+    const child = spawn('python3', ['-c', program, here, there], { stdio: 'inherit' });
+    const buffer = new Uint8Array(100);
+    const receive = () => {
+      const message = receiver.receiveMessage(buffer, 1, 10_000);
+      const [descriptor] = message?.descriptors ?? [];
+      const bytes = Buffer.from(buffer.subarray(0, message?.length)).toString();
+      if (descriptor === undefined) return bytes;
+      const length = readAvailable(descriptor.number, buffer);
+      descriptor[Symbol.dispose]();
+      return `${bytes}, ${length}`;
+    };
+    expect(receive()).toBe('ready');
+    using sender = UnixSocket.connect(there, 'dgram');
+    sender.sendMessage(text('one'));
+    expect(sender.trySendMessage(text('and two'))).toBe(7);
+    expect(receive()).toBe('ONE, 16');
+    expect(receive()).toBe('AND TWO, -1');
+    expect(receiver.tryReceiveMessage(buffer)).toBeUndefined();
+    sender.sendMessage(new Uint8Array(0));
+    await once(child, 'exit');
+    expect(codeOf(() => sender.sendMessage(text('gone')))).toBe('ECONNREFUSED');
+    expect(codeOf(() => sender.sendMessage(text('gone')))).toBe('ENOTCONN');
+    expect(codeOf(() => UnixSocket.connect(there, 'dgram'))).toBe('ECONNREFUSED');
+    expect(codeOf(() => UnixSocket.connect(here))).toBe('EPROTOTYPE');
+    receiver[Symbol.dispose]();
+    expect(existsSync(here)).toBe(false);
+    receiver[Symbol.dispose]();
+  });
+
+  it('takes no more than the receiver has room for, and says when there is some', async () => {
+    const name = `\0tsvmm-dgram-${process.pid}`;
+    const receiver = UnixSocket.bind(name);
+    using sender = UnixSocket.connect(name, 'dgram');
+    const fill = () => {
+      let count = 0;
+      while (sender.trySendMessage(text('x')) === 1) count++;
+      return count;
+    };
+    const writable = () =>
+      new Promise<void>((resolve) => {
+        const watcher = sender.onWritable(() => {
+          watcher[Symbol.dispose]();
+          resolve();
+        });
+      });
+    expect(fill()).toBeGreaterThan(0);
+    expect(codeOf(() => sender.sendMessage(text('x'), [], 2))).toBe('ETIMEDOUT');
+    const room = writable();
+    const buffer = new Uint8Array(1);
+    while (receiver.tryReceiveMessage(buffer) !== undefined);
+    await room;
+    expect(fill()).toBeGreaterThan(0);
+    const gone = writable();
+    receiver[Symbol.dispose]();
+    await gone;
+    expect(codeOf(() => sender.sendMessage(text('x')))).toBe('ECONNREFUSED');
+  });
+
+  it('keeps messages whole, or says that they cannot be', () => {
+    const [near, far] = UnixSocket.pair('dgram');
+    using _near = near;
+    using _far = far;
+    const buffer = new Uint8Array(4);
+    near.sendMessage(text('abcde'));
+    near.sendMessage(new Uint8Array(0));
+    near.sendMessage(text('fghi'));
+    expect(codeOf(() => far.receiveMessage(buffer))).toBe('EMSGSIZE');
+    expect(far.receiveMessage(buffer)?.length).toBe(0);
+    expect(far.receiveMessage(buffer)?.length).toBe(4);
+    expect(codeOf(() => near.trySendMessage(new Uint8Array(1 << 24)))).toBe('EMSGSIZE');
+    // What TypeScript would refuse leaves no file behind.
+    const path = join(directory, 'dgram-listener');
+    expect(codeOf(() => UnixListener.listen(path, { type: 'dgram' as 'stream' }))).toBe('EINVAL');
+    expect(existsSync(path)).toBe(false);
+  });
+});
+
 describe('UnixSocket', () => {
   it('keeps the boundaries of seqpackets, and refuses those that do not fit', () => {
     const [near, far] = UnixSocket.pair('seqpacket');
@@ -221,6 +315,10 @@ describe('UnixSocket', () => {
       ).toBe('EINVAL');
       expect(
         codeOf(() => UnixSocket.connect(path)),
+        path,
+      ).toBe('EINVAL');
+      expect(
+        codeOf(() => UnixSocket.bind(path)),
         path,
       ).toBe('EINVAL');
     }

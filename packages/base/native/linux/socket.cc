@@ -22,8 +22,11 @@ namespace {
 /// The kernel's SCM_MAX_FD.
 constexpr size_t kMaximumDescriptors = 253;
 
+/// The numbers of `SOCKET_TYPES` in src/unix-socket.ts.
+constexpr std::array<int, 3> kSocketTypes = {SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM};
+
 int SocketType(const Napi::CallbackInfo& info, size_t index, const char* syscall) {
-  return Boolean(info, index, syscall, "the choice of message boundaries") ? SOCK_SEQPACKET : SOCK_STREAM;
+  return kSocketTypes[Unsigned(info, index, syscall, "the socket type", kSocketTypes.size() - 1)];
 }
 
 int NewSocket(Napi::Env env, int type) {
@@ -52,7 +55,7 @@ socklen_t Address(const Napi::CallbackInfo& info, size_t index, const char* sysc
   return static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size() + (abstract ? 0 : 1));
 }
 
-/// createSocketPair(messages, ends: Int32Array)
+/// createSocketPair(type, ends: Int32Array)
 Napi::Value CreateSocketPair(const Napi::CallbackInfo& info) {
   const int type = SocketType(info, 0, "socketpair");
   size_t length;
@@ -64,12 +67,27 @@ Napi::Value CreateSocketPair(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-/// listenSocket(path, messages, backlog): fd
+/// bindSocket(path): fd of a datagram socket that receives what is sent to the path.
+Napi::Value BindSocket(const Napi::CallbackInfo& info) {
+  sockaddr_un address;
+  std::string shown;
+  const socklen_t length = Address(info, 0, "bind", &address, &shown);
+  const int fd = NewSocket(info.Env(), SOCK_DGRAM);
+  if (bind(fd, reinterpret_cast<sockaddr*>(&address), length) != 0) {
+    const int error = errno;
+    close(fd);
+    Throw(info.Env(), error, "bind", "cannot receive at '" + shown + "'");
+  }
+  return Napi::Number::New(info.Env(), fd);
+}
+
+/// listenSocket(path, type, backlog): fd. A type without connections is refused before there is a file.
 Napi::Value ListenSocket(const Napi::CallbackInfo& info) {
   sockaddr_un address;
   std::string shown;
   const socklen_t length = Address(info, 0, "bind", &address, &shown);
   const int type = SocketType(info, 1, "bind");
+  if (type == SOCK_DGRAM) ThrowArgument(info.Env(), "listen", "nobody connects to a datagram socket: bind it");
   const auto backlog = static_cast<int>(Unsigned(info, 2, "listen", "the backlog", 65535));
   const int fd = NewSocket(info.Env(), type);
   const char* step = "bind";
@@ -86,7 +104,7 @@ Napi::Value ListenSocket(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), fd);
 }
 
-/// connectSocket(path, messages, timeoutMs): fd. Waits while the listener's backlog is full.
+/// connectSocket(path, type, timeoutMs): fd. Waits while the listener's backlog is full.
 Napi::Value ConnectSocket(const Napi::CallbackInfo& info) {
   sockaddr_un address;
   std::string shown;
@@ -231,7 +249,7 @@ class ReceivedDescriptors {
 };
 
 /// receiveOnSocket(fd, bytes, offset, length, fds: Int32Array, maxFds, result: Int32Array, timeoutMs): bytes, 0 at the end
-/// of the stream, -1 at the timeout. result[0] becomes the number of descriptors.
+/// of the stream (or for an empty message), -1 at the timeout. result[0] becomes the number of descriptors.
 Napi::Value ReceiveOnSocket(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const int fd = Descriptor(info, 0, "recvmsg");
@@ -316,6 +334,7 @@ Napi::Value SocketPeer(const Napi::CallbackInfo& info) {
 
 void InitSocket(Napi::Object exports) {
   Export<CreateSocketPair>(exports, "createSocketPair");
+  Export<BindSocket>(exports, "bindSocket");
   Export<ListenSocket>(exports, "listenSocket");
   Export<ConnectSocket>(exports, "connectSocket");
   Export<AcceptSocket>(exports, "acceptSocket");
