@@ -1,13 +1,6 @@
-import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { expect, test } from 'vitest';
+import { test } from 'vitest';
+import { runReadmeExample } from '../../../tools/readme-example.ts';
 
-test('the example in the README runs', () => {
-  const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
-  const example = /```ts\n(.*?)```/s.exec(readme)?.[1] ?? '';
-  expect(example).toContain('@tsvmm/cpio');
-  execFileSync(process.execPath, ['--input-type=module-typescript', '--eval', example], {
-    cwd: new URL('..', import.meta.url),
-    stdio: 'pipe',
-  });
+test('the example in README.md runs', () => {
+  runReadmeExample(new URL('../', import.meta.url));
 });
