@@ -1,15 +1,20 @@
 /**
  * Runs the riscv-tests suites (https://github.com/riscv-software-src/riscv-tests) that a machine without M-mode can run:
  *
- *     node packages/softcpu/test/riscv-tests/run.ts DIRECTORY [PATTERN]
+ *     node packages/softcpu/test/riscv-tests/run.ts [--regions] DIRECTORY [PATTERN]
  *
  * DIRECTORY has the repository's `isa` and, in `env`, `encoding.h` of its submodule riscv-test-env. Needs
  * riscv64-linux-gnu-gcc. Exits with 1 if a test fails; a test that hangs is the one named last.
+ *
+ * With --regions each program runs several times on one hart that translates at the first taken jump, so that from the
+ * second time on its code is regions.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { attachSynchronousTranslation } from '../../src/riscv64/synchronous-regions.ts';
 import { ProgramRunner } from '../program-runner.ts';
 
 const SUITES = ['ui', 'um', 'ua', 'uf', 'ud', 'uc', 'uzba', 'uzbb', 'uzbs'].map((name) => `rv64${name}`);
@@ -17,9 +22,15 @@ const SUITES = ['ui', 'um', 'ua', 'uf', 'ud', 'uc', 'uzba', 'uzbb', 'uzbs'].map(
 const SUPERVISOR_TESTS = ['csr', 'scall', 'sbreak', 'wfi', 'ma_fetch'];
 const ENVIRONMENT = import.meta.dirname;
 
-const [directory, pattern = ''] = process.argv.slice(2);
+/** Times that a program runs on a hart with regions: to be hot, to be in regions, and to jump from region to region. */
+const RUNS_WITH_REGIONS = 4;
+
+const {
+  values: { regions = false },
+  positionals: [directory, pattern = ''],
+} = parseArgs({ options: { regions: { type: 'boolean' } }, allowPositionals: true });
 if (directory === undefined) {
-  console.error('usage: run.ts DIRECTORY [PATTERN]');
+  console.error('usage: run.ts [--regions] DIRECTORY [PATTERN]');
   process.exit(2);
 }
 const isa = join(directory, 'isa');
@@ -45,10 +56,19 @@ function build(source: string, virtual: boolean): Uint8Array {
 
 let failures = 0;
 
+let regionCount = 0;
+
 function check(name: string, source: string, virtual: boolean): void {
   process.stdout.write(`${name} `);
-  const machine = new ProgramRunner();
-  const result = machine.run(machine.loadElf(build(source, virtual)));
+  const program = build(source, virtual);
+  const machine = new ProgramRunner({ hotThreshold: regions ? 1 : 0 });
+  const installer = regions ? attachSynchronousTranslation(machine.hart) : undefined;
+  let result: number | undefined = 1;
+  for (let run = 0; run < (regions ? RUNS_WITH_REGIONS : 1) && result === 1; run++) {
+    machine.memory.ram.fill(0);
+    result = machine.run(machine.loadElf(program));
+  }
+  regionCount += installer?.statistics.regions ?? 0;
   if (result !== 1) {
     failures++;
   }
@@ -78,4 +98,7 @@ try {
   rmSync(output, { recursive: true });
 }
 console.log(failures === 0 ? 'all passed' : `${failures} failed`);
+if (regions) {
+  console.log(`${regionCount} regions`);
+}
 process.exitCode = failures === 0 ? 0 : 1;
