@@ -1,12 +1,28 @@
-export { FORMATS, type Format } from './detect.ts';
+export { CompositeDisk } from './composite/composite-disk.ts';
+export { type CompositePartition, createCompositeDisk } from './composite/create.ts';
+export type { Component, CompositeSpecification } from './composite/specification.ts';
+export {
+  type ConvertOptions,
+  type CopyOptions,
+  type CreateDiskOptions,
+  convertDisk,
+  copyDisk,
+  createDisk,
+} from './convert.ts';
+export { detectFormat, FORMATS, type Format } from './detect.ts';
 export type { Disk, Extent, WriteZeroesOptions } from './disk.ts';
 export { DiskError, type DiskErrorCode } from './errors.ts';
+export { AndroidSparseDisk } from './formats/android-sparse.ts';
+export { ZstdDisk } from './formats/zstd-seekable.ts';
+export { type DiskInfo, diskInfo, type Qcow2Info } from './info.ts';
+export { type MapEntry, mapDisk } from './map.ts';
 export { type OpenDiskOptions, type OpenStorage, openDisk } from './open.ts';
 export { type CheckOptions, type CheckResult, checkQcow2 } from './qcow2/check.ts';
 export { formatQcow2, type Qcow2Format } from './qcow2/create.ts';
 export type { CompressionType } from './qcow2/header.ts';
 export type { Qcow2CacheOptions } from './qcow2/image.ts';
 export { Qcow2Disk } from './qcow2/qcow2-disk.ts';
+export type { Progress } from './qcow2/references.ts';
 export type { Snapshot } from './qcow2/snapshots.ts';
 export { RawDisk } from './raw.ts';
 export { SegmentList, type Segments } from './segments.ts';

@@ -1,7 +1,10 @@
 import { dirname, isAbsolute, join } from 'node:path';
+import { CompositeDisk } from './composite/composite-disk.ts';
 import { detectFormat, FORMATS, type Format } from './detect.ts';
 import type { Disk } from './disk.ts';
 import { DiskError } from './errors.ts';
+import { AndroidSparseDisk } from './formats/android-sparse.ts';
+import { ZstdDisk } from './formats/zstd-seekable.ts';
 import type { Qcow2CacheOptions } from './qcow2/image.ts';
 import { openQcow2 } from './qcow2/open.ts';
 import { RawDisk } from './raw.ts';
@@ -99,8 +102,12 @@ async function openFormat(format: Format, storage: Storage, context: OpenContext
       return new RawDisk(storage);
     case 'qcow2':
       return await openQcow2(storage, context);
-    default:
-      throw new DiskError('UNSUPPORTED', format);
+    case 'composite':
+      return await CompositeDisk.open(storage, context);
+    case 'android-sparse':
+      return await AndroidSparseDisk.open(storage);
+    case 'zstd':
+      return await ZstdDisk.open(storage);
   }
 }
 

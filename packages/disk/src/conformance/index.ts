@@ -1,0 +1,7 @@
+export {
+  type ConformanceCase,
+  type DiskUnderTest,
+  readOnlyCases,
+  resizableCases,
+  writableCases,
+} from './cases.ts';
