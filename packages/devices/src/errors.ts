@@ -12,8 +12,6 @@ export type DeviceErrorCode =
   | 'UNKNOWN_KIND'
   /** An option of a device that is out of its range. */
   | 'BAD_OPTION'
-  /** Known, but this version cannot do it. */
-  | 'NOT_BUILT'
   /** A back end that failed while it was opened or ran. */
   | 'BACKEND_FAILED';
 

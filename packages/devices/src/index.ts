@@ -59,12 +59,14 @@ export {
   StreamSink,
   UnixStreamSink,
 } from './serial/sinks.ts';
+export { SyslogSink, type SyslogSinkOptions } from './serial/syslog-sink.ts';
 export {
   describeUart16550,
   UART16550_LENGTH,
   Uart16550,
   type Uart16550Descriptor,
 } from './serial/uart16550.ts';
+export { UnixDatagramSink } from './serial/unix-datagram-sink.ts';
 export type { BackendContext, VirtioBackend } from './virtio/backend.ts';
 export { BackendHost, type BackendHostOptions, type BrokenDevice } from './virtio/backend-host.ts';
 export { BLOCK_ID_LENGTH, BlockBackend, type BlockOptions, blockModel } from './virtio/block/block.ts';

@@ -3,6 +3,8 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import type { Writable } from 'node:stream';
 import { DeviceError } from '../errors.ts';
+import { SyslogSink, type SyslogSinkOptions } from './syslog-sink.ts';
+import { UnixDatagramSink } from './unix-datagram-sink.ts';
 
 /** Where a serial port's output goes. */
 export interface SerialSink extends AsyncDisposable {
@@ -129,12 +131,13 @@ export class UnixStreamSink implements SerialSink {
 
 /** Where output is to go, in the words of `--serial type=`. */
 export type SerialSinkOptions =
-  | { readonly type: 'stdout' | 'sink' | 'syslog' }
+  | { readonly type: 'stdout' | 'sink' }
+  | ({ readonly type: 'syslog' } & SyslogSinkOptions)
   | { readonly type: 'file' | 'unix' | 'unix-stream'; readonly path: string };
 
 /**
  * Opens a sink.
- * @throws DeviceError BACKEND_FAILED when the file or socket cannot be opened, NOT_BUILT for `syslog` and `unix`
+ * @throws DeviceError BACKEND_FAILED when the file, the socket or the system log cannot be opened, BAD_OPTION
  */
 export async function openSerialSink(options: SerialSinkOptions): Promise<SerialSink> {
   switch (options.type) {
@@ -144,13 +147,11 @@ export async function openSerialSink(options: SerialSinkOptions): Promise<Serial
       return new DiscardSink();
     case 'file':
       return await FileSink.open(options.path);
+    case 'unix':
+      return UnixDatagramSink.connect(options.path);
     case 'unix-stream':
       return await UnixStreamSink.connect(options.path);
     case 'syslog':
-    case 'unix':
-      throw new DeviceError(
-        'NOT_BUILT',
-        `Serial output to type=${options.type} needs datagram sockets, which this version does not have: use type=file or type=unix-stream.`,
-      );
+      return SyslogSink.open(options);
   }
 }
