@@ -68,6 +68,28 @@ test('a console in a file', () => {
   expect(status).toBe(0);
 });
 
+test('a console in datagrams', async () => {
+  const path = join(directory, 'datagrams');
+  const program = `
+import socket, sys
+receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+receiver.bind(sys.argv[1])
+print(flush=True)
+received = b''
+while not received.endswith(b'ab'):
+    received += receiver.recv(65536)
+sys.stdout.buffer.write(received)
+`;
+  const receiver = spawn('python3', ['-c', program, path], { stdio: ['ignore', 'pipe', 'inherit'] });
+  await once(receiver.stdout, 'readable');
+  const { status, stdout } = tsvmm(['run', '--serial', `type=unix,path="${path}",console,stdin`, guest], {
+    input: 'abQ',
+  });
+  expect(await text(receiver.stdout)).toBe('\nready\nab');
+  expect(stdout).toBe('');
+  expect(status).toBe(0);
+});
+
 test.each([
   ['SIGINT', 130],
   ['SIGTERM', 143],

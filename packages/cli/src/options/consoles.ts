@@ -12,11 +12,11 @@ export const CONSOLE_OPTIONS: readonly OptionDefinition[] = [
       key(
         'type',
         'TYPE',
-        'file, stdout, sink (the default, which discards) or unix-stream; unix and syslog are not built yet',
+        'file, stdout, sink (the default, which discards), syslog, unix (datagrams) or unix-stream',
       ),
       key('hardware', 'KIND', 'serial (a 16550A) or virtio-console; default serial'),
       key('num', 'N', 'which one of its kind, from 1; serial has 1 to 4; default 1'),
-      key('path', 'PATH', 'the file or socket of the types file and unix-stream'),
+      key('path', 'PATH', 'the file or socket of the types file, unix and unix-stream'),
       key('console', undefined, "make it the kernel's console"),
       key('earlycon', undefined, "make it the kernel's early console (serial only)"),
       key('stdin', undefined, 'take input from standard input'),

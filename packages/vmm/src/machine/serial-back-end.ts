@@ -1,25 +1,24 @@
 import { createReadStream } from 'node:fs';
 import {
-  DiscardSink,
-  FileSink,
+  openSerialSink,
   type SerialInput,
   type SerialSink,
-  StreamSink,
+  type SerialSinkOptions,
   UnixStreamSink,
 } from '@tsvmm/devices';
-import { ConfigurationError, type ResolvedSerial } from '../configuration.ts';
+import type { ResolvedSerial } from '../configuration.ts';
 
 /**
  * Opens what a console is connected to on the host: where its output goes and, if it has one, where its input comes from.
  * Standard input is not opened here: it belongs to whoever owns the terminal.
  *
- * @throws DeviceError when a file or socket cannot be opened, ConfigurationError for a type that is not built
+ * @throws DeviceError when a file, a socket or the system log cannot be opened
  */
 export async function openSerialBackEnd(
   serial: ResolvedSerial,
   input: SerialInput | undefined,
 ): Promise<SerialSink> {
-  const sink = await openSink(serial);
+  const sink = await openSerialSink(sinkOptions(serial));
   if (input !== undefined && sink instanceof UnixStreamSink && serial.inputUnixStream) {
     void carry(sink.socket, input);
   }
@@ -29,24 +28,14 @@ export async function openSerialBackEnd(
   return sink;
 }
 
-async function openSink(serial: ResolvedSerial): Promise<SerialSink> {
-  const path = serial.path ?? '';
-  switch (serial.type) {
-    case 'stdout':
-      return new StreamSink(process.stdout, 'standard output');
-    case 'sink':
-      return new DiscardSink();
+function sinkOptions({ type, path = '' }: ResolvedSerial): SerialSinkOptions {
+  switch (type) {
     case 'file':
-      return await FileSink.open(path);
-    case 'unix-stream':
-      return await UnixStreamSink.connect(path);
     case 'unix':
-    case 'syslog':
-      throw new ConfigurationError(
-        'NOT_BUILT',
-        'serials',
-        `consoles of type ${serial.type} are not built yet: use file, stdout, sink or unix-stream`,
-      );
+    case 'unix-stream':
+      return { type, path };
+    default:
+      return { type };
   }
 }
 
