@@ -145,6 +145,8 @@ export class KvmVm implements Vm {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const vcpu of this.#vcpus) {
+      // A thread that still runs it must get to know: nobody can tell it later.
+      this.#requestStop(vcpu);
       native().release(vcpu);
     }
     native().release(this.#vm);

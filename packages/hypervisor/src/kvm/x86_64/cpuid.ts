@@ -7,10 +7,14 @@ const MAXIMUM_ENTRIES = 4096;
 /** Words of `struct kvm_cpuid_entry2`. */
 const FUNCTION = 0;
 const INDEX = 1;
+const FLAGS = 2;
 const EAX = 3;
 const EBX = 4;
 const ECX = 5;
 const EDX = 6;
+
+/** KVM_CPUID_FLAG_SIGNIFCANT_INDEX: the sub-leaf matters. */
+const SIGNIFICANT_INDEX = 1;
 
 /** Leaf 1: what ECX and EDX say (Intel SDM 2A, CPUID). */
 const VMX = 1 << 5;
@@ -32,10 +36,14 @@ export interface CpuidOptions {
 
 /** What CPUID says to a guest: what host and KVM support, less what was not asked for, and the vCPU's own place. */
 export class Cpuid {
-  readonly #words: Uint32Array;
+  #entries: readonly Uint32Array[];
 
+  /** @param words `struct kvm_cpuid2` */
   private constructor(words: Uint32Array) {
-    this.#words = words;
+    this.#entries = Array.from({ length: words[0] ?? 0 }, (_, index) => {
+      const start = (HEADER + index * ENTRY) / 4;
+      return words.slice(start, start + ENTRY / 4);
+    });
   }
 
   /** KVM_GET_SUPPORTED_CPUID; the array grows until the answer fits. */
@@ -45,7 +53,7 @@ export class Cpuid {
       words[0] = entries;
       try {
         callStructure(system, 'KVM_GET_SUPPORTED_CPUID', new Uint8Array(words.buffer));
-        return new Cpuid(words.slice(0, (HEADER + (words[0] ?? 0) * ENTRY) / 4));
+        return new Cpuid(words);
       } catch (error) {
         if (!(error instanceof KvmError) || error.errno !== 'E2BIG' || entries >= MAXIMUM_ENTRIES)
           throw error;
@@ -67,7 +75,13 @@ export class Cpuid {
   personalize(id: number, options: CpuidOptions): void {
     const { vcpuCount, nested, tscDeadlineTimer } = options;
     const topology = topologyOf(vcpuCount);
-    for (const entry of this.#entries()) {
+    // KVM only says that these leaves exist; their levels are for user space to fill in.
+    this.#entries = this.#entries.flatMap((entry) => {
+      const leaf = entry[FUNCTION] ?? 0;
+      if (leaf !== 0xb && leaf !== 0x1f) return [entry];
+      return entry[INDEX] === 0 ? topologyLevels(leaf, id, topology) : [];
+    });
+    for (const entry of this.#entries) {
       switch (entry[FUNCTION]) {
         case 1: {
           const eax = (entry[EBX] ?? 0) & 0x0000_ff00;
@@ -80,10 +94,6 @@ export class Cpuid {
         case 4:
         case 0x8000_001d:
           personalizeCache(entry, vcpuCount, topology);
-          break;
-        case 0xb:
-        case 0x1f:
-          personalizeLevel(entry, id, topology);
           break;
         case 0x8000_0001:
           if (!nested) entry[ECX] = (entry[ECX] ?? 0) & ~SVM;
@@ -104,20 +114,14 @@ export class Cpuid {
 
   /** KVM_SET_CPUID2 */
   apply(vcpu: NativeVcpu): void {
-    callStructure(vcpu, 'KVM_SET_CPUID2', new Uint8Array(this.#words.buffer));
-  }
-
-  *#entries(): Generator<Uint32Array> {
-    for (let offset = HEADER / 4; offset < this.#words.length; offset += ENTRY / 4) {
-      yield this.#words.subarray(offset, offset + ENTRY / 4);
-    }
+    const words = new Uint32Array((HEADER + this.#entries.length * ENTRY) / 4);
+    words[0] = this.#entries.length;
+    for (const [index, entry] of this.#entries.entries()) words.set(entry, (HEADER + index * ENTRY) / 4);
+    callStructure(vcpu, 'KVM_SET_CPUID2', new Uint8Array(words.buffer));
   }
 
   #find(leaf: number): Uint32Array | undefined {
-    for (const entry of this.#entries()) {
-      if (entry[FUNCTION] === leaf && entry[INDEX] === 0) return entry;
-    }
-    return undefined;
+    return this.#entries.find((entry) => entry[FUNCTION] === leaf && entry[INDEX] === 0);
   }
 }
 
@@ -150,17 +154,23 @@ function personalizeCache(entry: Uint32Array, vcpuCount: number, topology: Topol
   entry[EAX] = (eax & 0x3fff) | ((sharing - 1) << 14) | (cores << 26);
 }
 
-/** Leaves 0xb and 0x1f: levels of the topology. Sub-leaves after the core level end it. */
-function personalizeLevel(entry: Uint32Array, id: number, topology: Topology): void {
-  const index = entry[INDEX] ?? 0;
-  const [shift, threads, type] =
-    index === 0
-      ? [topology.coreShift, topology.threadsPerCore, LEVEL_SMT]
-      : index === 1
-        ? [topology.packageShift, topology.threads, LEVEL_CORE]
-        : [0, 0, 0];
-  entry[EAX] = shift;
-  entry[EBX] = threads;
-  entry[ECX] = (type << 8) | (index & 0xff);
-  entry[EDX] = id;
+/** Leaves 0xb and 0x1f: the levels of the topology, and one that says that there are no more. */
+function topologyLevels(leaf: number, id: number, topology: Topology): Uint32Array[] {
+  const { coreShift, packageShift, threadsPerCore, threads } = topology;
+  const levels = [
+    { shift: coreShift, threads: threadsPerCore, type: LEVEL_SMT },
+    { shift: packageShift, threads, type: LEVEL_CORE },
+    { shift: 0, threads: 0, type: 0 },
+  ];
+  return levels.map((level, index) => {
+    const entry = new Uint32Array(ENTRY / 4);
+    entry[FUNCTION] = leaf;
+    entry[INDEX] = index;
+    entry[FLAGS] = SIGNIFICANT_INDEX;
+    entry[EAX] = level.shift;
+    entry[EBX] = level.threads;
+    entry[ECX] = (level.type << 8) | index;
+    entry[EDX] = id;
+    return entry;
+  });
 }

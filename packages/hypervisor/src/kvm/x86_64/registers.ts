@@ -2,6 +2,7 @@ import { HypervisorError } from '../../errors.ts';
 import type { KvmRegisters } from '../architecture.ts';
 import { callStructure, KvmError, type NativeVcpu, type StructureCall } from '../native.ts';
 import { MSRS, Msrs, msrIndex } from './msrs.ts';
+import { readXsave } from './state.ts';
 
 type Width = 1 | 2 | 4 | 8;
 
@@ -12,10 +13,20 @@ interface Field {
 }
 
 interface Group {
-  readonly get: StructureCall;
+  read(vcpu: NativeVcpu): Uint8Array;
   readonly set: StructureCall;
-  readonly size: number;
   readonly fields: Readonly<Record<string, Field>>;
+  /** Called when a field has changed. */
+  readonly onChange?: (bytes: Uint8Array) => void;
+}
+
+/** Reads a structure that is always as long. */
+function fixed(call: StructureCall, size: number): Group['read'] {
+  return (vcpu) => {
+    const bytes = new Uint8Array(size);
+    callStructure(vcpu, call, bytes);
+    return bytes;
+  };
 }
 
 function sequence(names: readonly string[], offset: number, width: Width): Record<string, Field> {
@@ -46,9 +57,8 @@ const SEGMENTS = ['cs', 'ds', 'es', 'fs', 'gs', 'ss', 'tr', 'ldtr'];
 /** In the order in which they are written: what the later ones mean depends on the earlier ones. */
 const GROUPS: readonly Group[] = [
   {
-    get: 'KVM_GET_SREGS',
+    read: fixed('KVM_GET_SREGS', 312),
     set: 'KVM_SET_SREGS',
-    size: 312,
     fields: {
       ...Object.assign({}, ...SEGMENTS.map((name, index) => segment(name, index * 24))),
       ...table('gdtr', 192),
@@ -57,9 +67,8 @@ const GROUPS: readonly Group[] = [
     },
   },
   {
-    get: 'KVM_GET_REGS',
+    read: fixed('KVM_GET_REGS', 144),
     set: 'KVM_SET_REGS',
-    size: 144,
     fields: sequence(
       [
         ...['rax', 'rbx', 'rcx', 'rdx', 'rsi', 'rdi', 'rsp', 'rbp', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13'],
@@ -70,32 +79,33 @@ const GROUPS: readonly Group[] = [
     ),
   },
   {
-    get: 'KVM_GET_FPU',
-    set: 'KVM_SET_FPU',
-    size: 416,
+    // Not KVM_SET_FPU: where the host saves in compact form, that loses what was in its initial state before.
+    read: readXsave,
+    set: 'KVM_SET_XSAVE',
     fields: {
-      fcw: { offset: 128, width: 2 },
-      fsw: { offset: 130, width: 2 },
-      ftw: { offset: 132, width: 1 },
-      mxcsr: { offset: 408, width: 4 },
+      fcw: { offset: 0, width: 2 },
+      fsw: { offset: 2, width: 2 },
+      ftw: { offset: 4, width: 1 },
+      mxcsr: { offset: 24, width: 4 },
+    },
+    onChange: (bytes) => {
+      // XSTATE_BV: x87 and SSE state are not the initial one (Intel SDM 1, section 13.4.2).
+      bytes[512] = (bytes[512] ?? 0) | 3;
     },
   },
   {
-    get: 'KVM_GET_XCRS',
+    read: fixed('KVM_GET_XCRS', 392),
     set: 'KVM_SET_XCRS',
-    size: 392,
     fields: { xcr0: { offset: 16, width: 8 } },
   },
   {
-    get: 'KVM_GET_DEBUGREGS',
+    read: fixed('KVM_GET_DEBUGREGS', 128),
     set: 'KVM_SET_DEBUGREGS',
-    size: 128,
     fields: sequence(['dr0', 'dr1', 'dr2', 'dr3', 'dr6', 'dr7'], 0, 8),
   },
   {
-    get: 'KVM_GET_LAPIC',
+    read: fixed('KVM_GET_LAPIC', 1024),
     set: 'KVM_SET_LAPIC',
-    size: 1024,
     // Offsets of the local APIC's registers (Intel SDM 3A, table 11-1).
     fields: {
       'apic.id': { offset: 0x20, width: 4 },
@@ -114,51 +124,46 @@ const GROUPS: readonly Group[] = [
 class LoadedGroup {
   readonly group: Group;
   readonly #vcpu: NativeVcpu;
-  readonly #bytes: Uint8Array;
-  readonly #view: DataView;
-  #isLoaded = false;
+  #view: DataView | undefined;
   #isChanged = false;
 
   constructor(group: Group, vcpu: NativeVcpu) {
     this.group = group;
     this.#vcpu = vcpu;
-    this.#bytes = new Uint8Array(group.size);
-    this.#view = new DataView(this.#bytes.buffer);
   }
 
   read({ offset, width }: Field): bigint {
-    this.#load();
-    if (width === 8) return this.#view.getBigUint64(offset, true);
-    if (width === 4) return BigInt(this.#view.getUint32(offset, true));
-    return BigInt(width === 2 ? this.#view.getUint16(offset, true) : this.#view.getUint8(offset));
+    const view = this.#load();
+    if (width === 8) return view.getBigUint64(offset, true);
+    if (width === 4) return BigInt(view.getUint32(offset, true));
+    return BigInt(width === 2 ? view.getUint16(offset, true) : view.getUint8(offset));
   }
 
   write({ offset, width }: Field, value: bigint): void {
-    this.#load();
+    const view = this.#load();
     this.#isChanged = true;
-    if (width === 8) this.#view.setBigUint64(offset, value, true);
-    else if (width === 4) this.#view.setUint32(offset, Number(value), true);
-    else if (width === 2) this.#view.setUint16(offset, Number(value), true);
-    else this.#view.setUint8(offset, Number(value));
+    if (width === 8) view.setBigUint64(offset, value, true);
+    else if (width === 4) view.setUint32(offset, Number(value), true);
+    else if (width === 2) view.setUint16(offset, Number(value), true);
+    else view.setUint8(offset, Number(value));
+    this.group.onChange?.(new Uint8Array(view.buffer));
   }
 
   flush(): void {
     if (this.#isChanged) {
-      callStructure(this.#vcpu, this.group.set, this.#bytes);
+      callStructure(this.#vcpu, this.group.set, new Uint8Array(this.#load().buffer));
       this.#isChanged = false;
     }
   }
 
   invalidate(): void {
-    this.#isLoaded = false;
+    this.#view = undefined;
     this.#isChanged = false;
   }
 
-  #load(): void {
-    if (!this.#isLoaded) {
-      callStructure(this.#vcpu, this.group.get, this.#bytes);
-      this.#isLoaded = true;
-    }
+  #load(): DataView {
+    this.#view ??= new DataView(this.group.read(this.#vcpu).buffer);
+    return this.#view;
   }
 }
 

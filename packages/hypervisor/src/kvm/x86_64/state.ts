@@ -73,8 +73,8 @@ function partOf(state: KvmState, name: string): Uint8Array {
   return bytes;
 }
 
-/** The add-on knows how long the area is on this host, and refuses what is shorter. */
-function readXsave(vcpu: NativeVcpu): Uint8Array {
+/** The vCPU's XSAVE area. The add-on knows how long that is on this host, and refuses what is shorter. */
+export function readXsave(vcpu: NativeVcpu): Uint8Array {
   for (let size = XSAVE_SIZE; ; size *= 2) {
     const bytes = new Uint8Array(size);
     try {
