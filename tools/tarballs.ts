@@ -78,7 +78,7 @@ export function consumerEnvironment(): NodeJS.ProcessEnv {
 
 /** Runs a program in TypeScript under the Node that runs this one; gives what it prints. */
 export async function runProgram(source: string, directory: string): Promise<string> {
-  const { stdout } = await run(process.execPath, ['--input-type=module-typescript', '--eval', source], {
+  const { stdout } = await run(process.execPath, ['--eval', source], {
     cwd: directory,
     env: consumerEnvironment(),
   });

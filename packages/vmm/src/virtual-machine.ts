@@ -107,12 +107,16 @@ export class VirtualMachine implements AsyncDisposable {
     signal?.throwIfAborted();
 
     await using cleanup = new AsyncDisposableStack();
+    // riscv64 has the only board: a kernel of another architecture is refused by name when it is loaded.
     const architecture = resolved.architecture ?? 'riscv64';
+    const device = resolved.hypervisor.kind === 'kvm' ? resolved.hypervisor.device : undefined;
     const board = createBoard(architecture, {
       ramSize: resolved.memory.sizeMiB * MIB,
       vcpuCount: resolved.cpus.count,
     });
-    const { hypervisor, reason } = selectHypervisor(resolved.hypervisor.kind, architecture);
+    const { hypervisor, reason } = selectHypervisor(resolved.hypervisor.kind, architecture, {
+      ...(device !== undefined && { kvmDevice: device }),
+    });
     cleanup.use(hypervisor);
     log({ level: 'debug', target: 'hypervisor', message: `${hypervisor.kind}: ${reason}` });
     checkLimits(resolved, hypervisor);

@@ -5,11 +5,11 @@
 export const RegionRecord = {
   /** Index of the region's function in the hart's WebAssembly table (i32). */
   slot: 0,
-  /** Which of the region's entries this is: the function's second parameter (i32). */
+  /** The function's second parameter: which of the region's entries this is (i32). Today regions have one, 0. */
   entry: 4,
-  /** Page of this entry minus the region's first page, in pages: with the pc it gives `base` (i32). */
+  /** Page of this entry minus the page that `base` is of, in pages (i32). Today both are the same, 0. */
   pageDelta: 8,
-  /** `mappingKey` with which the region's other pages were last verified; -1 never, ignored when `pages` is 1 (i32). */
+  /** `mappingKey` with which the region's pages were last verified; -1 never (i32). */
   verifiedKey: 12,
   /** `base` with which they were verified (u64). */
   verifiedBase: 16,
