@@ -7,19 +7,31 @@ import { promisify } from 'node:util';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { installWithNpm, pack, plainPath, runProgram, type Tarball } from '../tools/tarballs.ts';
+import {
+  consumerEnvironment,
+  installWithNpm,
+  pack,
+  plainPath,
+  runProgram,
+  type Tarball,
+} from '../tools/tarballs.ts';
 import { ROOT, readManifest, readmeExample, workspacePackages } from '../tools/workspace.ts';
 
 const run = promisify(execFile);
 const packages = workspacePackages();
 const tarballs = new Map<string, Tarball>();
 let directory = '';
+/** A project outside of the workspace that has all packages; tools/check-packages.ts installs each alone. */
+let project = '';
+/** A PATH without a compiler. */
 let programs = '';
 
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'tsvmm-packages-'));
   programs = await plainPath(join(directory, 'programs'));
   for (const source of packages) tarballs.set(source.folder, await pack(source, directory));
+  project = join(directory, 'project');
+  await installWithNpm(project, [...tarballs.values()], [...tarballs.values()], programs);
 }, 300_000);
 
 afterAll(async () => {
@@ -58,10 +70,7 @@ describe.for(packages)('the tarball of packages/$folder', ({ folder, manifest })
     expect(messages.map((message) => formatMessage(message, pkg, { color: false }))).toEqual([]);
   });
 
-  test('installs into an empty directory without a compiler, and runs its example there', async () => {
-    const tarball = tarballOf(folder);
-    const project = join(directory, folder);
-    await installWithNpm(project, [tarball], [...tarballs.values()], programs);
+  test('runs its example where it was installed without a compiler', async () => {
     const installed = join(project, 'node_modules', manifest.name);
 
     const { name, version, dependencies } = readManifest(installed);
@@ -87,20 +96,19 @@ describe.for(packages)('the tarball of packages/$folder', ({ folder, manifest })
 });
 
 test('the examples pass the type checker of a strict project', async () => {
-  const examples = packages.map(({ folder }) => join(folder, 'example.mts'));
+  const examples = packages.map(({ folder }) => `${folder}.mts`);
   for (const { folder, directory: source } of packages)
-    await writeFile(join(directory, folder, 'example.mts'), readmeExample(source) ?? '');
+    await writeFile(join(project, `${folder}.mts`), readmeExample(source) ?? '');
   const options = ['--strict', '--noEmit', '--module', 'nodenext', '--target', 'esnext', '--pretty', 'false'];
   const types = ['--types', 'node', '--typeRoots', join(ROOT, 'node_modules/@types')];
-  const checker = run('tsc', [...options, ...types, ...examples], { cwd: directory });
+  const checker = run('tsc', [...options, ...types, ...examples], { cwd: project });
   const { stdout } = await checker.catch((error: unknown) => error as { stdout: string });
   expect(stdout).toBe('');
 });
 
 const native = packages.filter(({ manifest }) => manifest.files?.includes('prebuilds'));
 
-test.for(native)('the prebuilt add-on of packages/$folder is used', async ({ folder, manifest }) => {
-  const project = join(directory, folder);
+test.for(native)('the prebuilt add-on of packages/$folder is used', async ({ manifest }) => {
   const installed = join(project, 'node_modules', manifest.name);
   // Nothing was compiled, and what comes with the package loads.
   expect(await readdir(installed)).not.toContain('build');
@@ -113,3 +121,14 @@ test.for(native)('the prebuilt add-on of packages/$folder is used', async ({ fol
   const loaded = await runProgram(program, project);
   expect(loaded).toContain(join(installed, 'prebuilds', `${process.platform}-${process.arch}`));
 });
+
+test('the command line installs alone, and is a command there', async () => {
+  const alone = join(directory, 'alone');
+  const tarball = tarballOf('cli');
+  await installWithNpm(alone, [tarball], [...tarballs.values()], programs);
+  const { stdout } = await run(join(alone, 'node_modules/.bin/tsvmm'), ['version'], {
+    cwd: alone,
+    env: { ...consumerEnvironment(), PATH: `${programs}:/usr/bin` },
+  });
+  expect(stdout).toContain(tarball.source.manifest.version);
+}, 120_000);
