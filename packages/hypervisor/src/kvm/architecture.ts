@@ -1,3 +1,4 @@
+import { HypervisorError } from '../errors.ts';
 import type { Architecture, VmOptions } from '../hypervisor.ts';
 import type { VcpuRegisters } from '../vcpu.ts';
 import type { GsiRoute } from './gsi-routes.ts';
@@ -49,9 +50,11 @@ export function hostArchitecture(): KvmArchitecture | undefined {
   return ARCHITECTURES[process.arch];
 }
 
-/** @throws Error when the descriptor of a machine came from a host of another architecture */
+/** @throws HypervisorError UNSUPPORTED when the descriptor of a machine came from a host of another architecture */
 export function architectureOf(name: Architecture): KvmArchitecture {
   const architecture = Object.values(ARCHITECTURES).find((candidate) => candidate.name === name);
-  if (architecture === undefined) throw new Error(`KVM has no ${name} back end here`);
+  if (architecture === undefined) {
+    throw new HypervisorError('UNSUPPORTED', `KVM does not run ${name} guests here`);
+  }
   return architecture;
 }
