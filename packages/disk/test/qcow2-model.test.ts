@@ -85,7 +85,7 @@ for (const { options, unit, backing } of variants) {
           expect(Buffer.compare(readFileSync(folder.file('data')).subarray(0, SIZE), model)).toBe(0);
         }
       }),
-      { numRuns: Number(process.env.TSVMM_DISK_RUNS ?? 3) },
+      { numRuns: Number(process.env.TSVMM_DISK_RUNS ?? 2) },
     );
   });
 }

@@ -84,6 +84,8 @@ async function compare(image: Qcow2Image, onProgress: Progress | undefined): Pro
   const view = viewOf(bytes);
   let end = 0;
   const covered = new Set<number>();
+  /** Clusters in use of which refcount and references do not agree whether they are one. */
+  const misjudged = new Set<number>();
   for (const [block, offset] of blocks) {
     covered.add(block);
     await storage.read(offset, SegmentList.of(bytes));
@@ -93,6 +95,7 @@ async function compare(image: Qcow2Image, onProgress: Progress | undefined): Pro
       const expected = counts.get(first + i);
       if (count > 0 || expected > 0) end = Math.max(end, first + i + 1);
       if (count === expected) continue;
+      if (expected > 0 && (count === 1) !== (expected === 1)) misjudged.add(first + i);
       const message = `cluster ${first + i} has refcount ${count} and ${expected} references`;
       if (count < expected) errors.add(message);
       else leaks.add(message);
@@ -101,10 +104,13 @@ async function compare(image: Qcow2Image, onProgress: Progress | undefined): Pro
   for (let block = 0; block * blockClusters < counts.end; block++) {
     if (covered.has(block)) continue;
     for (let cluster = block * blockClusters; cluster < (block + 1) * blockClusters; cluster++) {
-      if (counts.get(cluster) > 0) errors.add(`cluster ${cluster} is in use and has no refcount`);
+      const expected = counts.get(cluster);
+      if (expected > 0) errors.add(`cluster ${cluster} is in use and has no refcount`);
+      if (expected === 1) misjudged.add(cluster);
     }
   }
-  await visitOwnership(image, errors, (cluster) => counts.get(cluster) === 1, false);
+  const isSingle = (cluster: number) => (counts.get(cluster) === 1) !== misjudged.has(cluster);
+  await visitOwnership(image, errors, isSingle, false);
   return {
     corruptions: errors.count,
     leaks: leaks.count,

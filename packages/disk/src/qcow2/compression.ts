@@ -14,12 +14,35 @@ export function decompressCluster(
   clusterSize: number,
 ): Uint8Array | undefined {
   try {
-    const options = { maxOutputLength: clusterSize };
-    const out = type === 'zlib' ? inflateRawSync(bytes, options) : zstdDecompressSync(bytes, options);
+    const options = { maxOutputLength: clusterSize, chunkSize: clusterSize };
+    const out =
+      type === 'zlib'
+        ? inflateRawSync(bytes, options)
+        : zstdDecompressSync(bytes.subarray(0, zstdFrameLength(bytes)), options);
     return out.length === clusterSize ? out : undefined;
   } catch {
     return undefined;
   }
+}
+
+/**
+ * The length of the zstd frame that `bytes` start with (RFC 8878, section 3.1.1). What follows a cluster may be the frame
+ * of another one, which a decoder would take for more of this.
+ */
+function zstdFrameLength(bytes: Uint8Array): number {
+  const descriptor = bytes[4] ?? 0;
+  const isSingleSegment = (descriptor & 0x20) !== 0;
+  const dictionaryId = [0, 1, 2, 4][descriptor & 3] ?? 0;
+  const contentSize = [isSingleSegment ? 1 : 0, 2, 4, 8][descriptor >> 6] ?? 0;
+  let at = 5 + (isSingleSegment ? 0 : 1) + dictionaryId + contentSize;
+  for (let isLast = false; !isLast && at + 3 <= bytes.length; ) {
+    const header = (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8) | ((bytes[at + 2] ?? 0) << 16);
+    isLast = (header & 1) !== 0;
+    const isRepeated = ((header >> 1) & 3) === 1;
+    at += 3 + (isRepeated ? 1 : header >> 3);
+  }
+  const checksum = (descriptor & 4) !== 0 ? 4 : 0;
+  return at + checksum;
 }
 
 /** Compresses a cluster on the thread pool; undefined when that does not make it smaller. */
@@ -29,7 +52,9 @@ export function compressCluster(type: CompressionType, bytes: Uint8Array): Promi
     if (error) reject(error);
     else resolve(out.length < bytes.length ? out : undefined);
   };
-  if (type === 'zlib') deflateRaw(bytes, { windowBits: WINDOW_BITS }, done);
-  else zstdCompress(bytes, done);
+  // Room for all that comes out, so that it takes one trip to the pool.
+  const chunkSize = bytes.length + 1024;
+  if (type === 'zlib') deflateRaw(bytes, { windowBits: WINDOW_BITS, chunkSize }, done);
+  else zstdCompress(bytes, { chunkSize, pledgedSrcSize: bytes.length }, done);
   return promise;
 }

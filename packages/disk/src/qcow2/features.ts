@@ -32,7 +32,7 @@ export const KEPT_AUTOCLEAR = Autoclear.rawExternalData;
 /** Types of header extensions. */
 export const Extension = {
   end: 0,
-  backingFormat: 0xe279_268f,
+  backingFormat: 0xe279_2aca,
   featureNames: 0x6803_f857,
   bitmaps: 0x2385_2875,
   encryptionHeader: 0x0537_be77,

@@ -50,12 +50,12 @@ export async function readSnapshotTable(storage: Storage, header: Qcow2Header): 
     const extraLength = view.getUint32(36);
     const idLength = view.getUint16(12);
     const nameLength = view.getUint16(14);
-    const rest = await read(
-      Math.ceil((ENTRY_LENGTH + extraLength + idLength + nameLength) / 8) * 8 - ENTRY_LENGTH,
-    );
+    const rest = await read(extraLength + idLength + nameLength);
     const extra = viewOf(rest.subarray(0, extraLength));
     const text = (start: number, length: number) =>
       new TextDecoder().decode(rest.subarray(start, start + length));
+    // Entries start at multiples of 8; the file may end with the last name.
+    at = Math.ceil(at / 8) * 8;
     const l1TableOffset = readU64(view, 0);
     if (l1TableOffset % 2 ** header.clusterBits !== 0)
       throw bad(`has an L1 table at offset ${l1TableOffset}`);
