@@ -9,6 +9,9 @@ import type { Qcow2Header } from './header.ts';
 import { Qcow2Image } from './image.ts';
 import { Qcow2Disk } from './qcow2-disk.ts';
 
+/** QEMU's names for what is raw. */
+const RAW_NAMES = ['file', 'host_device'];
+
 /**
  * Opens a qcow2 image with its backing images and its data file. One that was not closed, and has the dirty bit, has its
  * refcounts rebuilt before it is written.
@@ -53,7 +56,9 @@ async function openBacking(header: Qcow2Header, context: OpenContext): Promise<D
     );
     return await context.openImage(backingFile, { writable: false });
   }
-  const format = FORMATS.find((known) => known === backingFormat);
+  const format = FORMATS.find(
+    (known) => known === (RAW_NAMES.includes(backingFormat) ? 'raw' : backingFormat),
+  );
   if (!format) {
     throw new DiskError(
       'UNSUPPORTED',
