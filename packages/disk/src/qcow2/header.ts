@@ -15,6 +15,7 @@ export const QCOW2_MAGIC = 0x5146_49fb;
 
 /** Byte offsets of the header's fields (QEMU's docs/interop/qcow2.txt). */
 export const HeaderField = {
+  clusterBits: 20,
   size: 24,
   l1Size: 36,
   l1TableOffset: 40,

@@ -21,7 +21,7 @@ const DEFAULT_REFCOUNT_CACHE = 4 * 2 ** 20;
 /** What is read of a table at a time: a page maps 32 MiB of clusters of 64 KiB. */
 const SLICE_SIZE = 4096;
 const SECTOR = 512;
-const MAX_HEADER = 2 ** 21;
+const MAX_CLUSTER_BITS = 21;
 /** Frees that wait for their turn; more than this make the image write back. */
 const MAX_PENDING_FREES = 65536;
 
@@ -82,7 +82,10 @@ export class Qcow2Image {
 
   /** Reads a header, and nothing else. */
   static async readHeader(storage: Storage): Promise<Qcow2Header> {
-    const bytes = new Uint8Array(Math.min(MAX_HEADER, storage.size));
+    const start = new Uint8Array(SECTOR);
+    await storage.read(0, SegmentList.of(start));
+    const clusterBits = Math.min(viewOf(start).getUint32(HeaderField.clusterBits), MAX_CLUSTER_BITS);
+    const bytes = new Uint8Array(Math.min(2 ** clusterBits, storage.size));
     await storage.read(0, SegmentList.of(bytes));
     return parseHeader(bytes, storage.name);
   }

@@ -90,17 +90,21 @@ export function lockImage(fd: number, name: string, readOnly: boolean): void {
     ...used.map((permission) => QEMU_REFUSED + permission),
     ...refused.map((permission) => QEMU_USED + permission),
   ];
-  for (const byte of conflicts) if (isHeldByAnother(fd, byte, readOnly)) refuse();
+  if (readOnly ? isAnyHeld(fd, conflicts) : conflicts.some((byte) => isHeldByAnother(fd, byte))) refuse();
 }
 
 /** Whether another open file has a byte locked. This one's own lock on it is as it was afterwards. */
-function isHeldByAnother(fd: number, byte: number, readOnly: boolean): boolean {
-  if (readOnly) {
-    // An exclusive lock, which would show it, needs a writable descriptor. Readers hold none of these bytes themselves,
-    // except those they refuse to others, which are not asked about.
-    return locksOn(fd).some((lock) => lock.kind === 'OFDLCK' && lock.start <= byte && byte <= lock.end);
-  }
+function isHeldByAnother(fd: number, byte: number): boolean {
   const isFree = lockRange(fd, 'exclusive', byte, 1);
   if (isFree) lockRange(fd, 'shared', byte, 1);
   return !isFree;
+}
+
+/**
+ * Whether another open file has one of the bytes locked, which this one has not. An exclusive lock, which would show it,
+ * needs a writable descriptor.
+ */
+function isAnyHeld(fd: number, bytes: readonly number[]): boolean {
+  const locks = locksOn(fd).filter(({ kind }) => kind === 'OFDLCK');
+  return bytes.some((byte) => locks.some(({ start, end }) => start <= byte && byte <= end));
 }
