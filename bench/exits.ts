@@ -48,7 +48,7 @@ export async function run(report: (row: BenchmarkRow) => void): Promise<void> {
     }
     const our = median(ours);
     const their = median(theirs);
-    report({ what, ours: our, peer: their, unit: 'µs', ratio: our / their });
+    report({ what, ours: our, peer: their, unit: 'µs', ratio: their / our });
   }
 }
 

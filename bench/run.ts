@@ -12,7 +12,7 @@ export interface BenchmarkRow {
   readonly ours: number;
   readonly peer: number;
   readonly unit: string;
-  /** `ours / peer`. */
+  /** Speed, ours over the peer's: above 1 is ahead. `ours / peer` for rates, `peer / ours` for times and sizes. */
   readonly ratio: number;
 }
 

@@ -64,9 +64,12 @@ async function compareBoots(report: (row: BenchmarkRow) => void): Promise<void> 
   const [our, their] = [ours, theirs].map((boots) =>
     median(boots.map(({ memory }) => memory / MEBIBYTE)),
   ) as [number, number];
-  report({ what: 'memory besides RAM', ours: our, peer: their, unit: 'MiB', ratio: our / their });
+  report({ what: 'memory besides RAM', ours: our, peer: their, unit: 'MiB', ratio: their / our });
 
   const [last] = ours.slice(-1);
+  note('Memory of tsvmm besides RAM:');
+  for (const { kind, resident } of last?.memoryUses ?? [])
+    note(`${(resident / MEBIBYTE).toFixed(1).padStart(8)} MiB  ${kind}`);
   note('Processor time of the threads of tsvmm, until the end of the work:');
   for (const { name, seconds } of last?.threads.slice(0, 8) ?? [])
     note(`${seconds.toFixed(2).padStart(8)} s  ${name}`);

@@ -26,7 +26,7 @@ export async function run(report: (row: BenchmarkRow) => void): Promise<void> {
   const peer = median(times.get(plain) ?? []);
   for (const [what, args] of commands) {
     const ours = median(times.get(args) ?? []);
-    report({ what, ours, peer, unit: 'ms', ratio: ours / peer });
+    report({ what, ours, peer, unit: 'ms', ratio: peer / ours });
   }
 }
 

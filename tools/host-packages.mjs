@@ -22,6 +22,7 @@ const PACKAGES = {
     'qemu-system-misc': 'qemu-system-riscv64',
     'qemu-user-static': 'qemu-riscv64-static',
     'qemu-utils': 'qemu-img',
+    'util-linux': 'blkid',
     'xz-utils': 'xz',
     zstd: 'zstd',
   },

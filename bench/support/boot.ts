@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
+import { type MemoryUse, memoryUses } from './memory-map.ts';
 
 /** A program that boots a guest with its console on standard input and output. */
 export interface GuestProgram {
@@ -31,6 +32,8 @@ export interface Boot {
   readonly commands: number;
   /** Bytes of memory that the program has besides the guest's RAM, when the commands have ended. */
   readonly memory: number;
+  /** What that memory is, most first. */
+  readonly memoryUses: readonly MemoryUse[];
   /** Processor time of the program's threads until then, most first. */
   readonly threads: readonly ThreadTime[];
   /** The guest's console. */
@@ -52,7 +55,7 @@ export async function boot({ program, parameters }: GuestProgram, session: Sessi
   const hang = setTimeout(() => child.kill('SIGKILL'), PATIENCE);
   const marks: number[] = [];
   let console = '';
-  let observed: Pick<Boot, 'memory' | 'threads'> | undefined;
+  let observed: Pick<Boot, 'memory' | 'memoryUses' | 'threads'> | undefined;
   const patterns = ['Run /init as init process', session.prompt, `\n${session.end}`];
   for await (const text of child.stdout.setEncoding('utf8')) {
     hang.refresh();
@@ -62,7 +65,11 @@ export async function boot({ program, parameters }: GuestProgram, session: Sessi
       if (marks.length === 2) child.stdin.write(session.commands);
       if (marks.length === 3) {
         const pid = child.pid ?? 0;
-        observed = { memory: memoryBesideRam(pid), threads: threadTimes(pid) };
+        observed = {
+          memory: memoryBesideRam(pid),
+          memoryUses: memoryUses(pid),
+          threads: threadTimes(pid),
+        };
         child.stdin.write('poweroff -f\n');
       }
     }

@@ -20,9 +20,9 @@ const REMEDIES: Readonly<Record<string, string>> = {
   ENOSPC: 'no space left: free some',
   ENOSYS: 'this kernel lacks the system call, or a sandbox hides it',
   ENOTCONN: 'there is no connection, or its other side has gone: connect again',
-  ENOTSUP: 'not supported here',
+  // Linux has one number for this and EOPNOTSUPP, and Node calls it by this name.
+  ENOTSUP: 'the file system or socket does not support this operation',
   ENOTTY: 'the descriptor is not the kind of device that can do this',
-  EOPNOTSUPP: 'the file system or socket does not support this operation',
   EPERM: 'not permitted: this needs a privilege, or the file is sealed or does not support it',
   EPIPE: 'the other side has closed the connection',
   ETIMEDOUT: 'it took too long',

@@ -38,7 +38,7 @@ const ALLOCATION_MODES = { allocate: 0, punchHole: 1, zeroRange: 2 } as const;
 /**
  * Changes how a file occupies its disk. `allocate` reserves the range (and extends the file), `punchHole` frees it and
  * `zeroRange` zeroes it quickly; both leave the file's size alone, and the range reads as zero.
- * @throws {SystemError} EOPNOTSUPP when the file system cannot
+ * @throws {SystemError} ENOTSUP when the file system cannot
  */
 export function fallocate(
   fd: number,

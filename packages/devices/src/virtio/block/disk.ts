@@ -127,5 +127,5 @@ export class RawDisk implements DiskBackend {
 }
 
 function isUnsupported(error: unknown): boolean {
-  return error instanceof SystemError && error.code === 'EOPNOTSUPP';
+  return error instanceof SystemError && error.code === 'ENOTSUP';
 }
