@@ -80,6 +80,20 @@ describe('VirtualMachine', () => {
     expect(count()).toEqual(before);
   });
 
+  it('warns of an input that cannot be read, and runs without it', async () => {
+    const { promise: warned, resolve } = Promise.withResolvers<string>();
+    await using vm = await VirtualMachine.create(
+      {
+        kernel: await kernel('input.img', riscv64Image([SPIN])),
+        serials: [{ type: 'sink', input: join(folder, 'missing') }],
+      },
+      { log: ({ level, message }) => level === 'warn' && resolve(message) },
+    );
+    await vm.start();
+    expect(await warned).toMatch(/ttyS0: no more input from .*missing: ENOENT/);
+    await vm.stop();
+  });
+
   it('says what to do about an image that does not fit or is broken off', async () => {
     const path = await kernel('truncated.img', resetKernel(0, 0));
     await truncate(path, 40);

@@ -127,10 +127,11 @@ async function connect(
   log: Log,
 ): Promise<Connection> {
   const serialInput = input && new SerialInput(input, arrived);
-  const sink = await openSerialBackEnd(serial, serialInput);
-  const onError = (error: DeviceError): void => {
-    log({ level: 'warn', target: 'devices', message: `${device}: ${error.message}` });
+  const warn = (message: string): void => {
+    log({ level: 'warn', target: 'devices', message: `${device}: ${message}` });
   };
+  const sink = await openSerialBackEnd(serial, serialInput, warn);
+  const onError = (error: DeviceError): void => warn(error.message);
   return {
     output: new SerialOutput(output, watch === undefined ? sink : watched(sink, watch), { onError }),
     input: serialInput,

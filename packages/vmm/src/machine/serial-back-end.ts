@@ -12,18 +12,20 @@ import type { ResolvedSerial } from '../configuration.ts';
  * Opens what a console is connected to on the host: where its output goes and, if it has one, where its input comes from.
  * Standard input is not opened here: it belongs to whoever owns the terminal.
  *
+ * @param onInputError told when the input cannot be read any more, or at all; the console goes on without it
  * @throws DeviceError when a file, a socket or the system log cannot be opened
  */
 export async function openSerialBackEnd(
   serial: ResolvedSerial,
   input: SerialInput | undefined,
+  onInputError: (message: string) => void,
 ): Promise<SerialSink> {
   const sink = await openSerialSink(sinkOptions(serial));
   if (input !== undefined && sink instanceof UnixStreamSink && serial.inputUnixStream) {
-    void carry(sink.socket, input);
+    void carry(sink.socket, serial.path ?? 'the socket', input, onInputError);
   }
   if (input !== undefined && serial.input !== undefined) {
-    void carry(createReadStream(serial.input), input);
+    void carry(createReadStream(serial.input), serial.input, input, onInputError);
   }
   return sink;
 }
@@ -39,13 +41,19 @@ function sinkOptions({ type, path = '' }: ResolvedSerial): SerialSinkOptions {
   }
 }
 
-/** Gives the console what the source has, no faster than the guest takes it. A source that fails has ended. */
-async function carry(source: AsyncIterable<Uint8Array>, input: SerialInput): Promise<void> {
+/** Gives the console what the source has, no faster than the guest takes it. */
+async function carry(
+  source: AsyncIterable<Uint8Array>,
+  name: string,
+  input: SerialInput,
+  onError: (message: string) => void,
+): Promise<void> {
   try {
     for await (const bytes of source) {
       await input.write(bytes);
     }
-  } catch {
-    // A peer that hangs up is the end of the input, which a serial line does not show.
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    onError(`no more input from ${name}: ${reason}`);
   }
 }
