@@ -19,6 +19,7 @@ const PACKAGES = {
     'gcc-riscv64-linux-gnu': 'riscv64-linux-gnu-gcc',
     git: 'git',
     'libc6-dev-riscv64-cross': '/usr/riscv64-linux-gnu/include/stdio.h',
+    lz4: 'lz4',
     'qemu-system-misc': 'qemu-system-riscv64',
     'qemu-user-static': 'qemu-riscv64-static',
     'qemu-utils': 'qemu-img',

@@ -1,4 +1,5 @@
 import { KernelImageError } from './errors.ts';
+import { unlz4 } from './lz4.ts';
 import { type ByteSource, bytesSource, pieces } from './source.ts';
 
 /** Unpacks a stream. Must not read further ahead of its consumer than a buffer or two. */
@@ -10,6 +11,8 @@ export interface Decompressors {
   readonly gzip?: Decompressor;
   /** node:zlib's where there is one, unless given. */
   readonly zstd?: Decompressor;
+  /** This package's own unless given. */
+  readonly lz4?: Decompressor;
 }
 
 const MAGIC: readonly [string, readonly number[]][] = [
@@ -60,12 +63,13 @@ export async function decompress(
 }
 
 function decompressorFor(compression: string, decompressors: Decompressors): Decompressor {
-  const found =
-    compression === 'gzip'
-      ? (decompressors.gzip ?? gunzip)
-      : compression === 'zstd'
-        ? (decompressors.zstd ?? nodeUnzstd())
-        : undefined;
+  // A map, because an image names its compression as it likes.
+  const known = new Map<string, Decompressor | undefined>([
+    ['gzip', decompressors.gzip ?? gunzip],
+    ['zstd', decompressors.zstd ?? nodeUnzstd()],
+    ['lz4', decompressors.lz4 ?? unlz4],
+  ]);
+  const found = known.get(compression);
   if (found) return found;
   const message = `The kernel is compressed with ${compression}, which cannot be unpacked here: unpack it first.`;
   throw new KernelImageError('UNSUPPORTED_COMPRESSION', message);

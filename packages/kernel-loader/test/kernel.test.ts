@@ -31,6 +31,7 @@ let raw: Buffer;
 let gz: Buffer;
 let zst: Buffer;
 let xz: Buffer;
+let lz4: Buffer;
 
 beforeAll(() => {
   shop = new Workshop();
@@ -40,6 +41,9 @@ beforeAll(() => {
     shop.run(program ?? '', ...options, '-k', 'flat');
   }
   [gz, zst, xz] = [shop.read('flat.gz'), shop.read('flat.zst'), shop.read('flat.xz')];
+  // As the kernel's build makes Image.lz4.
+  shop.run('lz4', '-lq9', 'flat', 'flat.lz4');
+  lz4 = shop.read('flat.lz4');
   elf = shop.elf(`${RISCV}gcc`, PROGRAM, '-Wl,-Ttext=0x80100000');
   flat = shop.flat(`${RISCV}objcopy`);
   entry = shop.symbol(`${RISCV}nm`, '_start');
@@ -163,8 +167,10 @@ describe('compression', () => {
     const cases: [string[], Uint8Array][] = [
       [['gzip'], gz],
       [['zstd'], zst],
+      [['lz4'], lz4],
       [['gzip'], zboot('gzip', gz)],
       [['zstd'], zboot('zstd22', zst)],
+      [['lz4'], zboot('lz4', lz4)],
     ];
     for (const [compression, file] of cases) {
       const memory = new FlatMemory();
@@ -193,7 +199,9 @@ describe('compression', () => {
       code: 'UNSUPPORTED_COMPRESSION',
       message: expect.stringContaining('xz'),
     });
-    expect(await refused(zboot('lzma', gz))).toMatchObject({ code: 'UNSUPPORTED_COMPRESSION' });
+    for (const name of ['lzma', 'constructor']) {
+      expect(await refused(zboot(name, gz))).toMatchObject({ code: 'UNSUPPORTED_COMPRESSION' });
+    }
     async function* unpack() {
       yield raw.subarray(0, 70);
       yield raw.subarray(70);
@@ -206,14 +214,18 @@ describe('compression', () => {
     const damaged = Uint8Array.from(gz, (byte, index) => (index === gz.length - 6 ? byte ^ 1 : byte));
     expect(await refused(damaged)).toMatchObject({ code: 'DECOMPRESSION_FAILED', cause: expect.any(Error) });
     expect(await refused(gz.subarray(0, -20))).toMatchObject({ code: 'DECOMPRESSION_FAILED' });
+    expect(await refused(lz4.subarray(0, -5))).toMatchObject({ code: 'DECOMPRESSION_FAILED' });
     expect(await refused(zst.subarray(0, -5))).toMatchObject({ code: 'DECOMPRESSION_FAILED' });
     expect(await refused(zboot('gzip', gz).subarray(0, 4100))).toMatchObject({ code: 'TRUNCATED' });
     shop.write('bomb', new Uint8Array(16 << 20));
     shop.run('gzip', '-9', 'bomb');
-    const bomb = shop.read('bomb.gz');
-    expect(await refused(bomb, { ...riscv64, maxUnpackedSize: 1 << 20 })).toMatchObject({
-      code: 'TOO_LARGE',
-    });
+    shop.run('gzip', '-dk', 'bomb.gz');
+    shop.run('lz4', '-q', 'bomb', 'bomb.lz4');
+    for (const bomb of ['bomb.gz', 'bomb.lz4']) {
+      expect(await refused(shop.read(bomb), { ...riscv64, maxUnpackedSize: 1 << 20 })).toMatchObject({
+        code: 'TOO_LARGE',
+      });
+    }
     let layers: Uint8Array = raw;
     for (let i = 0; i < 4; i++) {
       shop.write('layer', layers);
