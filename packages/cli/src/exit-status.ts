@@ -12,6 +12,13 @@ export const ExitStatus = {
   watchdog: 36,
 } as const;
 
+/** The exit statuses of `disk check`, with qemu-img's numbers, beside success and failure. */
+export const CheckStatus = {
+  corrupt: 2,
+  leaks: 3,
+  unsupported: 63,
+} as const;
+
 /** One line of the table that `tsvmm help exit-status` prints. */
 export interface ExitStatusRow {
   readonly status: string;
@@ -24,12 +31,15 @@ export interface ExitStatusRow {
 export const EXIT_STATUS_TABLE: readonly ExitStatusRow[] = [
   { status: '0', meaning: 'the guest powered off, or what was asked for is done', extended: false },
   { status: '1', meaning: 'something failed; the message on standard error says what', extended: false },
+  { status: '2', meaning: 'disk check: the image is corrupt', extended: false },
+  { status: '3', meaning: 'disk check: the image has clusters that nobody uses', extended: false },
   { status: '32', meaning: 'the guest asked for a reset', extended: true },
   { status: '33', meaning: 'the guest crashed: a CPU or a device cannot go on', extended: true },
   { status: '34', meaning: 'the guest kernel panicked', extended: true },
   { status: '35', meaning: 'the command line is wrong', extended: false },
   { status: '36', meaning: "the guest's watchdog expired", extended: true },
-  { status: '128+N', meaning: 'signal N ended the guest in order: 129, 130 or 143', extended: false },
+  { status: '63', meaning: 'disk check: this format cannot be checked', extended: false },
+  { status: '128+N', meaning: 'signal N ended it in order: 129, 130 or 143', extended: false },
 ];
 
 const STATUS_OF_END: Readonly<Record<GuestEnd, number>> = {

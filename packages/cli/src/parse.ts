@@ -30,8 +30,8 @@ export interface CommandLine {
 }
 
 /**
- * Takes a command line apart after crosvm's rules: `--name value` or `--name=value`, `-n value` or `-n=value`, `-` is
- * an operand, and after `--` everything is one. Global options may stand before and after the command.
+ * Takes a command line apart after crosvm's rules: `--name value` or `--name=value`, `-n value` or `-n=value`, `-` and
+ * `-1G` are operands, and after `--` everything is one. Global options may stand before and after the command.
  *
  * @throws {UsageError} if it cannot be followed
  */
@@ -58,7 +58,7 @@ class Parser {
     while (this.#next < this.#args.length) {
       const arg = this.#args[this.#next++] ?? '';
       if (!onlyOperands && arg === '--') onlyOperands = true;
-      else if (onlyOperands || arg === '-' || !arg.startsWith('-')) this.#word(arg);
+      else if (onlyOperands || !isOption(arg)) this.#word(arg);
       else if (this.#option(arg)) return this.#result(true);
     }
     return this.#result(false);
@@ -235,6 +235,11 @@ class Parser {
     const also = others.size === 0 ? '' : `\nalso not built yet: ${[...others].join(', ')}`;
     return new UsageError('NOT_BUILT', `${spelling} is not built yet. ${instead}${also}`);
   }
+}
+
+/** `-` stands for a stream and `-1G` for a difference: no option's name starts with a digit. */
+function isOption(arg: string): boolean {
+  return /^-[^0-9]/.test(arg);
 }
 
 function quote(text: string): string {

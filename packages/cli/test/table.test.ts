@@ -29,9 +29,8 @@ describe("crosvm's names", () => {
   });
 
   test('every command of crosvm is known', () => {
-    const ours = COMMANDS.map(({ name }) => name).filter(
-      (name) => name !== 'help' && !name.startsWith('guest '),
-    );
+    const words = new Set(COMMANDS.map(({ name }) => name.split(' ', 1)[0] ?? ''));
+    const ours = [...words].filter((word) => word !== 'help' && word !== 'guest');
     expect(ours.toSorted()).toEqual(section('commands').toSorted());
   });
 });

@@ -14,7 +14,7 @@ export type { Disk, Extent, WriteZeroesOptions } from './disk.ts';
 export { DiskError, type DiskErrorCode } from './errors.ts';
 export { AndroidSparseDisk } from './formats/android-sparse.ts';
 export { ZstdDisk } from './formats/zstd-seekable.ts';
-export { type DiskInfo, diskInfo, type Qcow2Info } from './info.ts';
+export { type DiskInfo, diskChain, diskInfo, type Qcow2Info } from './info.ts';
 export { type MapEntry, mapDisk } from './map.ts';
 export { type OpenDiskOptions, type OpenStorage, openDisk } from './open.ts';
 export { type CheckOptions, type CheckResult, checkQcow2 } from './qcow2/check.ts';

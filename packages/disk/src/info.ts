@@ -3,9 +3,10 @@ import { CompositeDisk } from './composite/composite-disk.ts';
 import type { Component } from './composite/specification.ts';
 import type { Format } from './detect.ts';
 import type { Disk } from './disk.ts';
-import { type OpenDiskOptions, openDisk } from './open.ts';
-import { Incompatible } from './qcow2/features.ts';
+import { checkNesting, type OpenDiskOptions, openDisk, resolveBeside } from './open.ts';
+import { Autoclear, Incompatible } from './qcow2/features.ts';
 import { type CompressionType, hasLazyRefcounts } from './qcow2/header.ts';
+import { recordedFormat } from './qcow2/open.ts';
 import { Qcow2Disk } from './qcow2/qcow2-disk.ts';
 import type { Snapshot } from './qcow2/snapshots.ts';
 
@@ -21,7 +22,12 @@ export interface Qcow2Info {
   readonly isDirty: boolean;
   readonly isCorrupt: boolean;
   readonly dataFile?: string;
+  /** The data file alone reads as the disk does. */
+  readonly isDataFileRaw: boolean;
+  /** The backing image as the image names it. */
   readonly backingFile?: string;
+  /** Where that is. */
+  readonly backingPath?: string;
   readonly backingFormat?: string;
   readonly snapshots: readonly Snapshot[];
 }
@@ -38,20 +44,39 @@ export interface DiskInfo {
   readonly components?: readonly Component[];
 }
 
-/** Describes an image without changing it. Its backing images must be there. */
+/** Describes an image without changing it. Its backing images need not be there. */
 export async function diskInfo(path: string, options: OpenDiskOptions = {}): Promise<DiskInfo> {
-  await using disk = await openDisk(path, { ...options, writable: false });
+  await using disk = await openDisk(path, { ...options, writable: false, backing: false });
   const { blocks } = await stat(path);
   return {
     path,
     format: disk.format as Format,
     size: disk.size,
     allocatedSize: blocks * 512,
-    ...(await particulars(disk)),
+    ...(await particulars(path, disk)),
   };
 }
 
-async function particulars(disk: Disk): Promise<Pick<DiskInfo, 'qcow2' | 'components'>> {
+/**
+ * Describes an image, its backing image, the backing image of that, and so on.
+ * @throws DiskError TOO_DEEP
+ */
+export async function diskChain(path: string, options: OpenDiskOptions = {}): Promise<readonly DiskInfo[]> {
+  const chain: DiskInfo[] = [];
+  const { format: _, ...below } = options;
+  let next: string | undefined = path;
+  for (let current = options; next !== undefined; ) {
+    checkNesting(next, chain.length + 1);
+    const info: DiskInfo = await diskInfo(next, current);
+    chain.push(info);
+    const format = info.qcow2?.backingFormat;
+    current = format === undefined ? below : { ...below, format: recordedFormat(info.path, format) };
+    next = info.qcow2?.backingPath;
+  }
+  return chain;
+}
+
+async function particulars(path: string, disk: Disk): Promise<Pick<DiskInfo, 'qcow2' | 'components'>> {
   if (disk instanceof CompositeDisk) return { components: disk.specification.components };
   if (!(disk instanceof Qcow2Disk)) return {};
   const { header } = disk;
@@ -67,7 +92,8 @@ async function particulars(disk: Disk): Promise<Pick<DiskInfo, 'qcow2' | 'compon
       isDirty: (incompatible & Incompatible.dirty) !== 0,
       isCorrupt: (incompatible & Incompatible.corrupt) !== 0,
       ...(dataFile === undefined ? {} : { dataFile }),
-      ...(backingFile === undefined ? {} : { backingFile }),
+      isDataFileRaw: (header.autoclear & Autoclear.rawExternalData) !== 0,
+      ...(backingFile === undefined ? {} : { backingFile, backingPath: resolveBeside(path, backingFile) }),
       ...(backingFormat === undefined ? {} : { backingFormat }),
       snapshots: await disk.snapshots(),
     },

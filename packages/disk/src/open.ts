@@ -30,6 +30,11 @@ export interface OpenDiskOptions extends Qcow2CacheOptions {
   readonly lock?: boolean;
   /** Bypasses the host's page cache; false unless given. */
   readonly direct?: boolean;
+  /**
+   * Opens backing images too; true unless given. Without them, what the image itself does not have reads as zero, and it
+   * cannot be opened for writing.
+   */
+  readonly backing?: boolean;
   /** Told what is odd about an image and does not keep it from being used. */
   readonly onWarning?: (message: string) => void;
   /** Opens the image, and those that it refers to; files and block devices unless given. */
@@ -61,18 +66,16 @@ export function openDisk(path: string, options: OpenDiskOptions = {}): Promise<D
 }
 
 async function openAt(path: string, options: OpenDiskOptions, depth: number): Promise<Disk> {
-  if (depth > MAX_NESTING) {
-    throw new DiskError(
-      'TOO_DEEP',
-      `${path} is the ${depth}th image in a row that refers to another; ${MAX_NESTING} is the limit.`,
-    );
-  }
+  checkNesting(path, depth);
   const { writable = false, format, lock = true, direct = false } = options;
   if (format !== undefined && !FORMATS.includes(format)) {
     throw new DiskError(
       'UNSUPPORTED',
       `${path}: there is no format '${format}', only ${FORMATS.join(', ')}.`,
     );
+  }
+  if (writable && options.backing === false) {
+    throw new DiskError('BAD_OPTION', `${path} is opened for writing, which needs its backing images.`);
   }
   const openStorage: OpenStorage = options.openStorage ?? FileStorage.open;
   const storage = await openStorage(path, { writable, lock, direct });
@@ -96,6 +99,15 @@ async function openAt(path: string, options: OpenDiskOptions, depth: number): Pr
   }
 }
 
+/** @throws DiskError TOO_DEEP */
+export function checkNesting(path: string, depth: number): void {
+  if (depth <= MAX_NESTING) return;
+  throw new DiskError(
+    'TOO_DEEP',
+    `${path} is the ${depth}th image in a row that refers to another; ${MAX_NESTING} is the limit.`,
+  );
+}
+
 async function openFormat(format: Format, storage: Storage, context: OpenContext): Promise<Disk> {
   switch (format) {
     case 'raw':
@@ -112,7 +124,7 @@ async function openFormat(format: Format, storage: Storage, context: OpenContext
 }
 
 /** `name` as seen from the folder of `image`; the protocols of QEMU's names are not spoken. */
-function resolveBeside(image: string, name: string): string {
+export function resolveBeside(image: string, name: string): string {
   const path = name.startsWith('file:') ? name.slice('file:'.length) : name;
   const protocol = /^([a-z][a-z0-9+.-]*):/.exec(path)?.[1];
   if (protocol !== undefined) {

@@ -1,8 +1,8 @@
 import { fetchGuest, GUEST_ARCHITECTURES, type Guest, listGuests, removeGuest } from '@tsvmm/guest-image';
 import { nearest } from '@tsvmm/keyvalue';
+import type { CommandContext } from '../commands/definition.ts';
 import { UsageError } from '../errors.ts';
 import { ExitStatus } from '../exit-status.ts';
-import type { CommandContext } from '../main.ts';
 import { print } from '../output.ts';
 import type { CommandLine } from '../parse.ts';
 import { withSignals } from '../signals.ts';

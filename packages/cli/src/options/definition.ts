@@ -3,6 +3,7 @@ export const GROUPS = [
   'Guest',
   'Machine',
   'Hypervisor',
+  'Image',
   'Disks',
   'Consoles',
   'Network',

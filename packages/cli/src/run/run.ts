@@ -1,6 +1,6 @@
 import { ConfigurationError, VirtualMachine, type VirtualMachineConfiguration } from '@tsvmm/vmm';
+import type { CommandContext } from '../commands/definition.ts';
 import { ExitStatus, type GuestEnd, statusOfEnd } from '../exit-status.ts';
-import type { CommandContext } from '../main.ts';
 import type { Messages } from '../messages.ts';
 import { withSignals } from '../signals.ts';
 import { SystemLog } from '../syslog.ts';

@@ -20,6 +20,7 @@ import type {
 import { UsageError } from '../errors.ts';
 import type { OptionDefinition } from '../options/definition.ts';
 import type { GivenOption } from '../parse.ts';
+import { valueError } from '../read-value.ts';
 
 /** What a key that is not built is read as when it stands alone. */
 const UNBUILT = Symbol('not built');
@@ -157,11 +158,6 @@ function read<T>(given: GivenOption, schema: Schema<T>): T {
     }
     return value;
   } catch (error) {
-    if (!(error instanceof KeyValueError)) throw error;
-    const shown = error.pretty(text).split('\n');
-    const picture = shown.slice(0, 2).map((line) => `\n  ${line}`);
-    throw new UsageError('INVALID_VALUE', `${given.spelling}: ${error.problem}${picture.join('')}`, {
-      cause: error,
-    });
+    throw error instanceof KeyValueError ? valueError(given.spelling, text, error) : error;
   }
 }

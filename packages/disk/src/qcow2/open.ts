@@ -30,7 +30,7 @@ export async function openQcow2(storage: Storage, context: OpenContext): Promise
     await rebuildRefcounts(image);
     image = await Qcow2Image.load(storage, data, header, context.options);
   }
-  const backing = await openBacking(header, context);
+  const backing = context.options.backing === false ? undefined : await openBacking(header, context);
   opened.move();
   return new Qcow2Disk(image, backing, storage.readOnly);
 }
@@ -56,14 +56,19 @@ async function openBacking(header: Qcow2Header, context: OpenContext): Promise<D
     );
     return await context.openImage(backingFile, { writable: false });
   }
-  const format = FORMATS.find(
-    (known) => known === (RAW_NAMES.includes(backingFormat) ? 'raw' : backingFormat),
+  const format = recordedFormat(backingFile, backingFormat);
+  return await context.openImage(backingFile, { writable: false, format });
+}
+
+/**
+ * The format that an image records for its backing image.
+ * @throws DiskError UNSUPPORTED
+ */
+export function recordedFormat(file: string, recorded: string): Format {
+  const format = FORMATS.find((known) => known === (RAW_NAMES.includes(recorded) ? 'raw' : recorded));
+  if (format) return format;
+  throw new DiskError(
+    'UNSUPPORTED',
+    `The backing image ${file} has format '${recorded}'; known are ${FORMATS.join(', ')}.`,
   );
-  if (!format) {
-    throw new DiskError(
-      'UNSUPPORTED',
-      `The backing image ${backingFile} has format '${backingFormat}'; known are ${FORMATS.join(', ')}.`,
-    );
-  }
-  return await context.openImage(backingFile, { writable: false, format: format satisfies Format });
 }
