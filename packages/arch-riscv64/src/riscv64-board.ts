@@ -9,6 +9,7 @@ import {
   loadInitrd,
   MachineError,
   type PciPlacement,
+  type PlatformDevices,
   type SerialPlacement,
 } from '@tsvmm/arch';
 import { toBytes } from '@tsvmm/fdt';
@@ -37,6 +38,7 @@ import {
 
 const KASLR_SEED_SIZE = 8;
 const RNG_SEED_SIZE = 256;
+const NO_FIRMWARE = 'riscv64 machines have no firmware: start a kernel, without --bios';
 
 /** The riscv64 machine: S-mode guests on SBI, AIA interrupt controllers, PCI by CAM, four UARTs. */
 export class Riscv64Board implements Board {
@@ -44,10 +46,18 @@ export class Riscv64Board implements Board {
   readonly vm: VmOptions;
   readonly serialPorts: readonly SerialPlacement[];
   readonly pci: PciPlacement;
+  readonly vcpuRegisters: BootRegisters = {};
   readonly #options: BoardOptions;
 
+  /** @throws MachineError UNSUPPORTED for what this board does not have */
   constructor(options: BoardOptions) {
     const { ramSize, vcpuCount } = options;
+    if (options.firmwareSize !== undefined) {
+      throw new MachineError('UNSUPPORTED', NO_FIRMWARE);
+    }
+    if (options.pci !== undefined) {
+      throw new MachineError('UNSUPPORTED', 'PCI of riscv64 machines cannot be moved: leave --pci out');
+    }
     this.#options = options;
     this.vm = {
       architecture: 'riscv64',
@@ -61,6 +71,7 @@ export class Riscv64Board implements Board {
       },
     };
     this.serialPorts = SERIAL_ADDRESSES.map((address, index) => ({
+      space: 'mmio',
       address,
       source: SERIAL_SOURCES[index] ?? 0,
     }));
@@ -72,22 +83,31 @@ export class Riscv64Board implements Board {
     };
   }
 
+  /** There are none: clock, power and reset are the firmware's (SBI). */
+  createPlatformDevices(): PlatformDevices {
+    return { mmio: [], pio: [], [Symbol.dispose]: () => {} };
+  }
+
   /**
    * Kernel, then initrd, then device tree, from low to high addresses; a0 is the hart's id and a1 the device tree
    * (Linux, Documentation/arch/riscv/boot.rst).
    */
   async boot(memory: GuestMemory, options: BootOptions): Promise<BootRegisters> {
+    const { image } = options;
+    if (image.kind !== 'kernel') {
+      throw new MachineError('UNSUPPORTED', NO_FIRMWARE);
+    }
     const commandLine = new KernelCommandLine(COMMAND_LINE_MAXIMUM);
     for (const parameter of options.parameters) {
       commandLine.append(parameter);
     }
-    const kernel = await loadKernel(options.kernel, memory, {
+    const kernel = await loadKernel(image.source, memory, {
       architecture: 'riscv64',
       ramBase: RAM_START,
       maxUnpackedSize: this.#options.ramSize,
     });
     const initrd =
-      options.initrd && (await loadInitrd(memory, options.initrd, alignUp(kernel.end, INITRD_ALIGNMENT)));
+      image.initrd && (await loadInitrd(memory, image.initrd, alignUp(kernel.end, INITRD_ALIGNMENT)));
     const tree = machineDeviceTree({
       ...this.#options,
       commandLine: commandLine.toString(),

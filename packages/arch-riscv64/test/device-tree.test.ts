@@ -6,7 +6,7 @@ import { Riscv64Board } from '../src/riscv64-board.ts';
 
 function deviceTreeOf(vcpuCount: number): Uint8Array {
   const ramSize = 512 * 2 ** 20;
-  const board = new Riscv64Board({ ramSize, vcpuCount });
+  const board = new Riscv64Board({ ramSize, vcpuCount, addressBits: 56 });
   return toBytes(
     machineDeviceTree({
       vcpuCount,

@@ -1,18 +1,26 @@
+import type { BusEntry, DeviceEnvironment } from '@tsvmm/devices';
 import type { Architecture, VmOptions } from '@tsvmm/hypervisor';
 import type { ByteSource } from '@tsvmm/kernel-loader';
 import type { GuestMemory } from '@tsvmm/vm-memory';
 import type { AddressRange } from './address-allocator.ts';
 
+/** Which of a machine's buses an address is on: memory, or the I/O ports that x86_64 has. */
+export type AddressSpace = 'mmio' | 'pio';
+
 /** Where a 16550A UART is, and the wired interrupt it has. */
 export interface SerialPlacement {
+  readonly space: AddressSpace;
   readonly address: number;
+  /** Ports with the same source share its line. */
   readonly source: number;
 }
 
 /** The PCI host bridge of a board. */
 export interface PciPlacement {
-  /** Configuration space, by the CAM (256 bytes a function) or ECAM (4,096 bytes) layout. */
+  /** Configuration space in memory, by the CAM (256 bytes a function) or ECAM (4,096 bytes) layout. */
   readonly configuration: { readonly kind: 'cam' | 'ecam'; readonly address: number; readonly size: number };
+  /** First of the eight ports of configuration mechanism 1 and the reset register, on boards that have ports. */
+  readonly configurationPorts?: number;
   /** Addresses for 32-bit BARs. */
   readonly lowWindow: AddressRange;
   /** Addresses for 64-bit prefetchable BARs. */
@@ -30,9 +38,13 @@ export interface PciInterrupt {
   readonly source: number;
 }
 
+/** What is started first: a kernel by its boot protocol, or firmware from where the CPU comes out of reset. */
+export type BootImage =
+  | { readonly kind: 'kernel'; readonly source: ByteSource; readonly initrd: ByteSource | undefined }
+  | { readonly kind: 'firmware'; readonly source: ByteSource };
+
 export interface BootOptions {
-  readonly kernel: ByteSource;
-  readonly initrd: ByteSource | undefined;
+  readonly image: BootImage;
   /** Parameters for the kernel, each appended as it is. */
   readonly parameters: readonly string[];
   /** Which serial port is `stdout-path`: its index, if any. */
@@ -40,26 +52,66 @@ export interface BootOptions {
   readonly pciInterrupts: readonly PciInterrupt[];
 }
 
-/** Registers of vCPU 0 at its first instruction, by their manual's names. */
+/** Values of a vCPU's registers, by their manual's names (see `VcpuRegisters` of @tsvmm/hypervisor). */
 export type BootRegisters = Readonly<Record<string, bigint>>;
+
+/** The devices a board has whatever the configuration says: clocks, power management, keyboard controllers. */
+export interface PlatformDevices extends Disposable {
+  /** What goes on the memory bus and, where there are ports, on theirs. */
+  readonly mmio: readonly BusEntry[];
+  readonly pio: readonly BusEntry[];
+  /** Presses the power button, on boards that have one: the guest is told, and turns itself off if it likes. */
+  pressPowerButton?(): void;
+}
 
 /** A machine of one architecture: what is where, and how its kernel is started. */
 export interface Board {
   readonly architecture: Architecture;
   /** What the hypervisor is to create. */
   readonly vm: VmOptions;
+  /** COM1 to COM4. */
   readonly serialPorts: readonly SerialPlacement[];
   readonly pci: PciPlacement;
+  /** Registers that every vCPU is given before it first runs, the ones that the guest starts later too. */
+  readonly vcpuRegisters: BootRegisters;
   /**
-   * Writes kernel, initrd and tables to guest memory.
+   * Makes the platform devices, on the thread that builds the machine.
    *
-   * @throws MachineError COMMAND_LINE, MEMORY_TOO_SMALL; KernelImageError for the kernel
+   * @param environment interrupts and the like, as this thread reaches them
+   */
+  createPlatformDevices(environment: DeviceEnvironment): PlatformDevices;
+  /**
+   * Writes kernel, initrd and tables, or the firmware, to guest memory.
+   *
+   * @returns registers of vCPU 0, beside {@link vcpuRegisters}
+   * @throws MachineError COMMAND_LINE, MEMORY_TOO_SMALL, UNSUPPORTED; KernelImageError for the kernel
    */
   boot(memory: GuestMemory, options: BootOptions): Promise<BootRegisters>;
 }
 
+/** What a board is made for. A board refuses what it has not, with MachineError UNSUPPORTED. */
 export interface BoardOptions {
   /** Bytes of RAM, a multiple of the page size. */
   readonly ramSize: number;
   readonly vcpuCount: number;
+  /** Bits of a guest-physical address, as the hypervisor has them. */
+  readonly addressBits: number;
+  /** Bytes of the firmware image, when the machine starts from firmware. */
+  readonly firmwareSize?: number;
+  /** Where PCI is, where it is not to be where the board puts it. */
+  readonly pci?: {
+    /** Addresses for 32-bit BARs. */
+    readonly memory?: AddressRange;
+    /** Configuration space. */
+    readonly configuration?: AddressRange;
+  };
+  readonly platform?: PlatformOptions;
+}
+
+/** Platform devices that can be left out; all are there unless `false`. */
+export interface PlatformOptions {
+  /** The keyboard controller of a PC, by which it can be reset. */
+  readonly i8042?: boolean;
+  /** The clock that runs while the machine is off. */
+  readonly rtc?: boolean;
 }

@@ -8,7 +8,9 @@ export type MachineErrorCode =
   /** Two parts of the machine claim the same addresses. */
   | 'OVERLAP'
   /** An image changed, or broke off, while it was read. */
-  | 'IMAGE_READ';
+  | 'IMAGE_READ'
+  /** This board does not have what was asked for. */
+  | 'UNSUPPORTED';
 
 /** A machine cannot be laid out as asked; the message says what to change. */
 export class MachineError extends Error {

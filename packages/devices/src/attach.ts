@@ -106,9 +106,9 @@ function attachDevice(
 
 /** Makes the register half of a UART. */
 export function attachUart16550(descriptor: Uart16550Descriptor, environment: DeviceEnvironment): Uart16550 {
-  const { interrupt } = descriptor;
+  const { interrupt, wire } = descriptor;
   const line = interrupt === undefined ? UNCONNECTED_LINE : environment.interrupts.line(interrupt);
-  return new Uart16550(descriptor, line);
+  return new Uart16550(descriptor, wire === undefined ? line : new WiredOrLine(wire, line));
 }
 
 /** Makes a root complex with the register halves of all its functions. */

@@ -15,8 +15,10 @@ export interface DeviceInterrupts {
 /** What the register halves of devices need of the thread they are attached on. */
 export interface DeviceEnvironment {
   readonly interrupts: DeviceInterrupts;
-  /** Called on the accessing vCPU's thread when the guest asks the chipset for a reset. */
-  readonly reset?: () => void;
+  /** Called on the accessing vCPU's thread when the guest asks the chipset for a reset; `detail` is for people. */
+  readonly reset?: (detail: string) => void;
+  /** Called on the accessing vCPU's thread when the guest turns the machine off. */
+  readonly powerOff?: (detail: string) => void;
   /**
    * Called on the accessing vCPU's thread after the guest moved, enabled or disabled a BAR: `PciTopology.doorbells`
    * answers anew.

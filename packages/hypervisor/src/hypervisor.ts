@@ -48,6 +48,8 @@ export interface Hypervisor extends Disposable {
   readonly maximumVcpus: number;
   /** Most bytes of RAM a machine may have. */
   readonly maximumRam: number;
+  /** Bits of a guest-physical address: what lies beyond, guests cannot reach. */
+  readonly addressBits: number;
   has(capability: Capability): boolean;
   /**
    * @throws HypervisorError UNSUPPORTED for an architecture it does not run, INVALID_ARGUMENT for options out of range,

@@ -61,6 +61,11 @@ export interface Vcpu extends Disposable {
    * @throws HypervisorError INVALID_STATE after disposal
    */
   run(handler: ExitHandler): VcpuStop;
+  /**
+   * Called by an exit's handler: `run` returns this instead of going on with the guest. A device ends the machine with it:
+   * power management, reset registers. A software CPU may run a few more instructions first.
+   */
+  stop(stop: VcpuStop): void;
 }
 
 /**

@@ -6,6 +6,7 @@ import {
   type BusDescriptor,
   ByteRing,
   createBusAccess,
+  type DeviceEnvironment,
 } from '@tsvmm/devices';
 import {
   attachInterrupts,
@@ -24,6 +25,7 @@ export interface VcpuWorkerData {
   readonly interrupts: InterruptsDescriptor;
   readonly memory: GuestMemoryDescriptor;
   readonly mmio: BusDescriptor;
+  readonly pio: BusDescriptor;
   /** Registers to set before the first instruction, by name. */
   readonly registers: Readonly<Record<string, bigint>>;
   readonly debugConsole: SharedArrayBuffer | undefined;
@@ -35,41 +37,36 @@ export interface VcpuWorkerEvent {
   readonly stop: VcpuStop;
 }
 
-/** Carries a vCPU's exits to the bus, on the vCPU's thread. */
+/** Carries a vCPU's exits to the buses, on the vCPU's thread. */
 class BusExits implements ExitHandler {
-  readonly #bus: Bus;
+  readonly #mmio: Bus;
+  readonly #pio: Bus;
   readonly #memory: GuestMemory;
   readonly #debugConsole: ByteRing | undefined;
   readonly #access: BusAccess = createBusAccess();
 
-  constructor(bus: Bus, memory: GuestMemory, debugConsole: ByteRing | undefined) {
-    this.#bus = bus;
+  constructor(mmio: Bus, pio: Bus, memory: GuestMemory, debugConsole: ByteRing | undefined) {
+    this.#mmio = mmio;
+    this.#pio = pio;
     this.#memory = memory;
     this.#debugConsole = debugConsole;
   }
 
   mmioRead(exit: ExitAccess): void {
-    const access = this.#access;
-    access.size = exit.size;
-    this.#bus.read(exit.address, access);
-    exit.low = access.low;
-    exit.high = access.high;
+    this.#read(this.#mmio, exit);
   }
 
   mmioWrite(exit: ExitAccess): void {
-    const access = this.#access;
-    access.size = exit.size;
-    access.low = exit.low;
-    access.high = exit.high;
-    this.#bus.write(exit.address, access);
+    this.#write(this.#mmio, exit);
   }
 
   pioRead(exit: ExitAccess): void {
-    exit.low = 0xffff_ffff;
-    exit.high = 0xffff_ffff;
+    this.#read(this.#pio, exit);
   }
 
-  pioWrite(): void {}
+  pioWrite(exit: ExitAccess): void {
+    this.#write(this.#pio, exit);
+  }
 
   debugConsoleWrite(address: number, length: number): number {
     for (const byte of this.#memory.bytes(address, length)) {
@@ -83,18 +80,40 @@ class BusExits implements ExitHandler {
       this.#debugConsole.waitForRoom();
     }
   }
+
+  #read(bus: Bus, exit: ExitAccess): void {
+    const access = this.#access;
+    access.size = exit.size;
+    bus.read(exit.address, access);
+    exit.low = access.low;
+    exit.high = access.high;
+  }
+
+  #write(bus: Bus, exit: ExitAccess): void {
+    const access = this.#access;
+    access.size = exit.size;
+    access.low = exit.low;
+    access.high = exit.high;
+    bus.write(exit.address, access);
+  }
 }
 
 const data: VcpuWorkerData = workerData;
 using vcpu = attachVcpu(data.vcpu);
 using memory = GuestMemory.attach(data.memory);
-const bus = attachBus(data.mmio, { interrupts: attachInterrupts(data.interrupts) });
+const environment: DeviceEnvironment = {
+  interrupts: attachInterrupts(data.interrupts),
+  reset: (detail) => vcpu.stop({ reason: 'reset', detail }),
+  powerOff: (detail) => vcpu.stop({ reason: 'shutdown', detail }),
+};
+const mmio = attachBus(data.mmio, environment);
+const pio = attachBus(data.pio, environment);
 const debugConsole = data.debugConsole && new ByteRing(data.debugConsole);
 for (const [name, value] of Object.entries(data.registers)) {
   vcpu.registers.set(name, value);
 }
 const event: VcpuWorkerEvent = {
   kind: 'stopped',
-  stop: vcpu.run(new BusExits(bus, memory, debugConsole)),
+  stop: vcpu.run(new BusExits(mmio, pio, memory, debugConsole)),
 };
 parentPort?.postMessage(event);

@@ -1,4 +1,5 @@
 import { open } from 'node:fs/promises';
+import type { BootRegisters } from '@tsvmm/arch';
 import { IoWorker, type PciTopology, type SerialInput } from '@tsvmm/devices';
 import { type Hypervisor, selectHypervisor, type VcpuStop, type Vm } from '@tsvmm/hypervisor';
 import type { ByteSource } from '@tsvmm/kernel-loader';
@@ -12,7 +13,7 @@ import {
 import { VirtualMachineError } from './errors.ts';
 import type { IoEnvironmentData } from './io-environment.ts';
 import type { Log } from './log.ts';
-import { createBoard } from './machine/boards.ts';
+import { boardFor } from './machine/boards.ts';
 import { type Consoles, createConsoles } from './machine/consoles.ts';
 import { createDevices, type Devices } from './machine/devices.ts';
 import { PanicWatch } from './panic-watch.ts';
@@ -55,7 +56,9 @@ interface Parts {
   readonly vm: Vm;
   readonly consoles: Consoles;
   readonly devices: Devices;
-  readonly registers: Readonly<Record<string, bigint>>;
+  /** Of every vCPU, and beside these of vCPU 0. */
+  readonly vcpuRegisters: BootRegisters;
+  readonly bootRegisters: BootRegisters;
   readonly watch: PanicWatch;
   readonly log: Log;
   readonly cleanup: AsyncDisposableStack;
@@ -110,16 +113,18 @@ export class VirtualMachine implements AsyncDisposable {
     // riscv64 has the only board: a kernel of another architecture is refused by name when it is loaded.
     const architecture = resolved.architecture ?? 'riscv64';
     const device = resolved.hypervisor.kind === 'kvm' ? resolved.hypervisor.device : undefined;
-    const board = createBoard(architecture, {
-      ramSize: resolved.memory.sizeMiB * MIB,
-      vcpuCount: resolved.cpus.count,
-    });
+    const BoardOfArchitecture = boardFor(architecture);
     const { hypervisor, reason } = selectHypervisor(resolved.hypervisor.kind, architecture, {
       ...(device !== undefined && { kvmDevice: device }),
     });
     cleanup.use(hypervisor);
     log({ level: 'debug', target: 'hypervisor', message: `${hypervisor.kind}: ${reason}` });
     checkLimits(resolved, hypervisor);
+    const board = new BoardOfArchitecture({
+      ramSize: resolved.memory.sizeMiB * MIB,
+      vcpuCount: resolved.cpus.count,
+      addressBits: hypervisor.addressBits,
+    });
     const vm = cleanup.use(await hypervisor.createVm(board.vm));
 
     const watch = new PanicWatch();
@@ -127,13 +132,17 @@ export class VirtualMachine implements AsyncDisposable {
     const consoles = cleanup.use(
       await createConsoles(resolved.serials, board.serialPorts, environment, watch, log),
     );
-    const devices = cleanup.use(createDevices(resolved, board, consoles));
+    const platform = cleanup.use(board.createPlatformDevices(environment));
+    const devices = cleanup.use(createDevices(resolved, board, platform, consoles));
     signal?.throwIfAborted();
 
     await using images = new AsyncDisposableStack();
-    const registers = await board.boot(vm.memory, {
-      kernel: await openImage(resolved.kernel, images),
-      initrd: resolved.initrd === undefined ? undefined : await openImage(resolved.initrd, images),
+    const bootRegisters = await board.boot(vm.memory, {
+      image: {
+        kind: 'kernel',
+        source: await openImage(resolved.kernel, images),
+        initrd: resolved.initrd === undefined ? undefined : await openImage(resolved.initrd, images),
+      },
       parameters: ['panic=-1', ...consoles.parameters, ...resolved.params],
       standardOutput: consoles.standardOutput,
       pciInterrupts: pciInterrupts(devices.pci),
@@ -144,7 +153,8 @@ export class VirtualMachine implements AsyncDisposable {
       vm,
       consoles,
       devices,
-      registers,
+      vcpuRegisters: board.vcpuRegisters,
+      bootRegisters,
       watch,
       log,
       cleanup: cleanup.move(),
@@ -168,7 +178,7 @@ export class VirtualMachine implements AsyncDisposable {
       throw new VirtualMachineError('INVALID_STATE', 'a virtual machine is started once: create another one');
     }
     this.#started = true;
-    const { vm, devices, consoles, registers, cleanup, log, configuration } = this.#parts;
+    const { vm, devices, consoles, vcpuRegisters, bootRegisters, cleanup, log, configuration } = this.#parts;
     const environment: IoEnvironmentData = {
       memory: vm.memory.descriptor(),
       interrupts: vm.interruptsDescriptor(),
@@ -189,10 +199,11 @@ export class VirtualMachine implements AsyncDisposable {
       interrupts: environment.interrupts,
       memory: environment.memory,
       mmio: devices.mmio,
+      pio: devices.pio,
       debugConsole: consoles.debugConsole,
     };
     for (let id = 0; id < configuration.cpus.count; id++) {
-      const data = { ...shared, registers: id === 0 ? registers : {} };
+      const data = { ...shared, registers: { ...vcpuRegisters, ...(id === 0 && bootRegisters) } };
       const thread = cleanup.use(new VcpuThread(vm.createVcpu(id), data));
       this.#threads.push(thread);
       thread.stopped.then(

@@ -220,10 +220,10 @@ const RESET_CONTROL_RESET = 1 << 2;
 /** Configuration mechanism 1: CONFIG_ADDRESS at port 0xCF8, CONFIG_DATA at 0xCFC, reset control at 0xCF9. */
 export class PciPortIo implements BusDevice {
   readonly #root: PciRoot;
-  readonly #reset: (() => void) | undefined;
+  readonly #reset: ((detail: string) => void) | undefined;
 
   /** @param reset called when the guest asks for a reset through port 0xCF9 */
-  constructor(root: PciRoot, reset?: () => void) {
+  constructor(root: PciRoot, reset?: (detail: string) => void) {
     this.#root = root;
     this.#reset = reset;
   }
@@ -245,7 +245,7 @@ export class PciPortIo implements BusDevice {
     if (offset === 0 && access.size === 4) {
       this.#root.configAddress = access.low;
     } else if (offset === RESET_CONTROL_PORT && access.size === 1) {
-      if ((access.low & RESET_CONTROL_RESET) !== 0) this.#reset?.();
+      if ((access.low & RESET_CONTROL_RESET) !== 0) this.#reset?.('the guest asked for a reset (port 0xCF9)');
     } else if (offset >= 4 && offset + access.size <= PCI_PORT_IO_LENGTH && this.#isEnabled) {
       const address = this.#root.configAddress;
       this.#root.writeConfig((address >>> 8) & 0xffff, (address & 0xfc) | (offset & 3), access);

@@ -108,6 +108,8 @@ export interface Uart16550Descriptor {
   readonly input: SharedArrayBuffer | undefined;
   /** Number of the interrupt controller's input; undefined for a port that is only polled. */
   readonly interrupt: number | undefined;
+  /** State of the wire (`createWiredOrState`) to that input, if other devices drive it too. */
+  readonly wire: SharedArrayBuffer | undefined;
 }
 
 /** Makes a UART in its reset state. */
@@ -115,6 +117,7 @@ export function describeUart16550(options: {
   readonly output: ByteRing;
   readonly input?: ByteRing;
   readonly interrupt?: number;
+  readonly wire?: SharedArrayBuffer;
 }): Uart16550Descriptor {
   const state = new SharedArrayBuffer(registers.size);
   const reset = registers.attach(state);
@@ -127,6 +130,7 @@ export function describeUart16550(options: {
     output: options.output.state,
     input: options.input?.state,
     interrupt: options.interrupt,
+    wire: options.wire,
   };
 }
 

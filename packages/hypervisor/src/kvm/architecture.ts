@@ -27,6 +27,8 @@ export interface KvmArchitecture {
   readonly routes: readonly GsiRoute[];
   /** First GSI that is free for MSIs. */
   readonly firstFreeGsi: number;
+  /** Bits of a guest-physical address. */
+  addressBits(system: NativeSystem): number;
   /** Whether guests can have the virtualization extensions of the CPU. */
   hasNesting(system: NativeSystem): boolean;
   /** What KVM_CREATE_VM is given. */

@@ -27,6 +27,7 @@ export class KvmHypervisor implements Hypervisor {
   readonly architectures: readonly Architecture[];
   readonly maximumVcpus: number;
   readonly maximumRam = ADDRESS_LIMIT;
+  readonly addressBits: number;
   /** Whether guest code runs on the CPU itself: on a host without, KVM works but emulates each instruction. */
   readonly isAccelerated: boolean;
   readonly #system: NativeSystem;
@@ -58,6 +59,7 @@ export class KvmHypervisor implements Hypervisor {
       );
     }
     this.maximumVcpus = Math.min(extension(this.#system, Capability.maximumVcpus), architecture.maximumVcpus);
+    this.addressBits = architecture.addressBits(this.#system);
     cleanup.move();
   }
 

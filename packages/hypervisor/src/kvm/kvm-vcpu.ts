@@ -30,6 +30,7 @@ export class KvmVcpu implements Vcpu {
   readonly #words: Uint32Array;
   readonly #mmio: Mmio;
   readonly #portIo: PortIo;
+  #stop: VcpuStop | undefined;
   #isOpen = true;
 
   /** @throws KvmError INVALID_STATE when the machine is gone or another thread has the vCPU */
@@ -58,14 +59,17 @@ export class KvmVcpu implements Vcpu {
     this.#registers.invalidate();
     const attached = this.#attached;
     const words = this.#words;
+    this.#stop = undefined;
     for (;;) {
       const error = attached.enter();
       if (error === 0) {
         const reason = words[EXIT_REASON_WORD];
         if (reason === Exit.io) {
           this.#portIo.handle(handler);
+          if (this.#stop !== undefined) return this.#stop;
         } else if (reason === Exit.mmio) {
           this.#mmio.handle(handler);
+          if (this.#stop !== undefined) return this.#stop;
         } else {
           const stop = this.#otherExit(reason ?? 0);
           if (stop !== undefined) return stop;
@@ -79,6 +83,10 @@ export class KvmVcpu implements Vcpu {
         return { reason: 'error', detail: `KVM_RUN failed: ${getSystemErrorName(-error)}` };
       }
     }
+  }
+
+  stop(stop: VcpuStop): void {
+    this.#stop = stop;
   }
 
   /** Everything the vCPU's next instruction depends on. It must not run; guest memory and the machine's state are not in it. */

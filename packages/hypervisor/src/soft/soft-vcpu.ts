@@ -89,6 +89,11 @@ export class SoftVcpu implements Vcpu, HartHost, SbiHart, SbiMachine {
     return { reason: 'stopped', detail: `vCPU ${this.id} was asked to stop` };
   }
 
+  stop(stop: VcpuStop): void {
+    this.#stop = stop;
+    this.#hart.requestStop();
+  }
+
   [Symbol.dispose](): void {
     this.#disposed = true;
     this.#translator.close();
@@ -209,8 +214,7 @@ export class SoftVcpu implements Vcpu, HartHost, SbiHart, SbiMachine {
   }
 
   shutdown(reason: 'shutdown' | 'reset' | 'crash', detail: string): void {
-    this.#stop = { reason, detail };
-    this.#hart.requestStop();
+    this.stop({ reason, detail });
   }
 
   debugConsoleWrite(address: number, length: number): number | undefined {

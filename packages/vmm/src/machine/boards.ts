@@ -6,8 +6,12 @@ const BOARDS: Partial<Record<Architecture, new (options: BoardOptions) => Board>
   riscv64: Riscv64Board,
 };
 
-/** @throws ConfigurationError NOT_BUILT for an architecture that has no board yet */
-export function createBoard(architecture: Architecture, options: BoardOptions): Board {
+/**
+ * What makes machines of an architecture.
+ *
+ * @throws ConfigurationError NOT_BUILT for an architecture that has no board yet
+ */
+export function boardFor(architecture: Architecture): new (options: BoardOptions) => Board {
   const BoardOfArchitecture = BOARDS[architecture];
   if (BoardOfArchitecture === undefined) {
     throw new ConfigurationError(
@@ -16,5 +20,5 @@ export function createBoard(architecture: Architecture, options: BoardOptions): 
       `machines for ${architecture} are not built yet: use a kernel for ${Object.keys(BOARDS).join(' or ')}`,
     );
   }
-  return new BoardOfArchitecture(options);
+  return BoardOfArchitecture;
 }

@@ -1,8 +1,9 @@
-import type { SerialPlacement } from '@tsvmm/arch';
+import type { AddressSpace, SerialPlacement } from '@tsvmm/arch';
 import {
   attachUart16550,
   type BusEntry,
   ByteRing,
+  createWiredOrState,
   type DeviceEnvironment,
   type DeviceError,
   describeUart16550,
@@ -19,7 +20,8 @@ import { openSerialBackEnd } from './serial-back-end.ts';
 
 /** The consoles of a machine: ports for the bus, devices for PCI, and what is connected to them on this thread. */
 export interface Consoles extends AsyncDisposable {
-  readonly busEntries: readonly BusEntry[];
+  /** Serial ports, by the bus they are on. */
+  readonly busEntries: Readonly<Record<AddressSpace, readonly BusEntry[]>>;
   readonly virtioDevices: readonly VirtioPciDevice[];
   /** `console=` and `earlycon=` for the kernel. */
   readonly parameters: readonly string[];
@@ -52,7 +54,8 @@ export async function createConsoles(
 ): Promise<Consoles> {
   await using cleanup = new AsyncDisposableStack();
   const outputs: SerialOutput[] = [];
-  const busEntries: BusEntry[] = [];
+  const busEntries: Record<AddressSpace, BusEntry[]> = { mmio: [], pio: [] };
+  const wires = sharedWires(ports);
   const virtioDevices: VirtioPciDevice[] = [];
   const parameters: string[] = [];
   let standardOutput: number | undefined;
@@ -72,8 +75,14 @@ export async function createConsoles(
         continue;
       }
       device = `ttyS${index}`;
-      const uart = describeUart16550({ output, ...(input && { input }), interrupt: port.source });
-      busEntries.push({ start: port.address, length: UART16550_LENGTH, device: uart });
+      const wire = wires.get(port.source);
+      const uart = describeUart16550({
+        output,
+        ...(input && { input }),
+        interrupt: port.source,
+        ...(wire && { wire }),
+      });
+      busEntries[port.space].push({ start: port.address, length: UART16550_LENGTH, device: uart });
       if (input !== undefined) {
         const registers = attachUart16550(uart, environment);
         arrived = () => registers.inputArrived();
@@ -82,7 +91,8 @@ export async function createConsoles(
         standardOutput = index;
       }
       if (serial.earlycon) {
-        parameters.push(`earlycon=uart8250,mmio,0x${port.address.toString(16)}`);
+        const access = port.space === 'pio' ? 'io' : 'mmio';
+        parameters.push(`earlycon=uart8250,${access},0x${port.address.toString(16)}`);
       }
     } else {
       device = `hvc${serial.num - 1}`;
@@ -115,6 +125,13 @@ export async function createConsoles(
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** The state of the wires that several ports drive, by interrupt source. */
+function sharedWires(ports: readonly SerialPlacement[]): ReadonlyMap<number, SharedArrayBuffer> {
+  const sources = ports.map(({ source }) => source);
+  const shared = sources.filter((source, index) => sources.indexOf(source) < index);
+  return new Map(shared.map((source) => [source, createWiredOrState()]));
 }
 
 async function connect(

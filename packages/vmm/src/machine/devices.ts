@@ -1,11 +1,20 @@
-import type { Board } from '@tsvmm/arch';
-import { type BusDescriptor, describeBus, PciTopology, VirtioPciDevice } from '@tsvmm/devices';
+import type { Board, PlatformDevices } from '@tsvmm/arch';
+import {
+  type BusDescriptor,
+  type BusEntry,
+  describeBus,
+  PCI_PORT_IO_LENGTH,
+  PciTopology,
+  VirtioPciDevice,
+} from '@tsvmm/devices';
 import { ConfigurationError, type ResolvedBlock, type ResolvedConfiguration } from '../configuration.ts';
 import type { Consoles } from './consoles.ts';
 
 /** Everything on the machine's buses, before the guest starts. */
 export interface Devices extends Disposable {
   readonly mmio: BusDescriptor;
+  /** The bus of I/O ports, which is empty but on x86_64. */
+  readonly pio: BusDescriptor;
   readonly pci: PciTopology;
 }
 
@@ -17,10 +26,11 @@ export interface Devices extends Disposable {
 export function createDevices(
   configuration: ResolvedConfiguration,
   board: Board,
+  platform: PlatformDevices,
   consoles: Consoles,
 ): Devices {
   using cleanup = new DisposableStack();
-  const { configuration: space, lowWindow, highWindow, pinSources } = board.pci;
+  const { configuration: space, configurationPorts, lowWindow, highWindow, pinSources } = board.pci;
   const pci = cleanup.use(new PciTopology({ intxSources: pinSources }));
   for (const console of consoles.virtioDevices) {
     pci.add(console);
@@ -36,7 +46,8 @@ export function createDevices(
   pci.assignBars(low, high);
   const root = pci.descriptor();
   const mmio = describeBus([
-    ...consoles.busEntries,
+    ...platform.mmio,
+    ...consoles.busEntries.mmio,
     {
       start: space.address,
       length: space.size,
@@ -45,8 +56,14 @@ export function createDevices(
     { start: low.start, length: low.size, device: { kind: 'pci-window', root } },
     { start: high.start, length: high.size, device: { kind: 'pci-window', root } },
   ]);
+  const ports: BusEntry[] = [...platform.pio, ...consoles.busEntries.pio];
+  if (configurationPorts !== undefined) {
+    const device = { kind: 'pci-config', mechanism: 'port-io', root } as const;
+    ports.push({ start: configurationPorts, length: PCI_PORT_IO_LENGTH, device });
+  }
+  const pio = describeBus(ports);
   const owned = cleanup.move();
-  return { mmio, pci, [Symbol.dispose]: () => owned.dispose() };
+  return { mmio, pio, pci, [Symbol.dispose]: () => owned.dispose() };
 }
 
 /** @throws ConfigurationError naming the disk, when its image cannot be opened */

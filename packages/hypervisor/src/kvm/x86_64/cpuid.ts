@@ -23,6 +23,8 @@ const HYPERVISOR = 1 << 31;
 const HTT = 1 << 28;
 /** Leaf 0x80000001, ECX (AMD APM 3, appendix E). */
 const SVM = 1 << 2;
+/** Of CPUs without leaf 0x80000008 (Intel SDM 3A, section 4.1.4). */
+const DEFAULT_ADDRESS_BITS = 36;
 /** Level types of leaves 0xb and 0x1f. */
 const LEVEL_SMT = 1;
 const LEVEL_CORE = 2;
@@ -69,6 +71,12 @@ export class Cpuid {
       (leaf1 !== undefined && ((leaf1[ECX] ?? 0) & VMX) !== 0) ||
       (extended !== undefined && ((extended[ECX] ?? 0) & SVM) !== 0)
     );
+  }
+
+  /** Bits of a guest-physical address: leaf 0x80000008, EAX bits 7:0. */
+  get addressBits(): number {
+    const eax = this.#find(0x8000_0008)?.[EAX] ?? 0;
+    return eax & 0xff || DEFAULT_ADDRESS_BITS;
   }
 
   /** Makes it one vCPU's. */

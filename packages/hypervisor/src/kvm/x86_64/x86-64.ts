@@ -61,6 +61,7 @@ export const x86_64: KvmArchitecture = {
   routes: defaultRoutes(),
   firstFreeGsi: IOAPIC_PINS,
 
+  addressBits: (system) => Cpuid.supported(system).addressBits,
   hasNesting: (system) => Cpuid.supported(system).hasNesting,
 
   machineType(system, options) {
