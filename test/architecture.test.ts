@@ -83,7 +83,7 @@ test('add-ons are built alike', () => {
 });
 
 /** What runs wherever JavaScript does: a browser too. */
-const PORTABLE = ['cpio', 'fdt', 'keyvalue', 'kernel-loader', 'softcpu', 'struct', 'wasm-emitter'];
+const PORTABLE = ['acpi', 'cpio', 'fdt', 'keyvalue', 'kernel-loader', 'softcpu', 'struct', 'wasm-emitter'];
 
 /** Files of portable packages that are about Node's threads. */
 const NODE_ONLY: readonly string[] = [

@@ -13,8 +13,10 @@ const PACKAGES = {
     python3: 'python3',
   },
   test: {
+    'acpica-tools': 'iasl',
     cpio: 'cpio',
     'device-tree-compiler': 'dtc',
+    dmidecode: 'dmidecode',
     e2fsprogs: 'mkfs.ext4',
     'gcc-riscv64-linux-gnu': 'riscv64-linux-gnu-gcc',
     git: 'git',
