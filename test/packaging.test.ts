@@ -108,6 +108,18 @@ test('the examples pass the type checker of a strict project', async () => {
 
 const native = packages.filter(({ manifest }) => manifest.files?.includes('prebuilds'));
 
+/** The machine of an ELF file by Node's name of the architecture (ELF header, e_machine). */
+const ELF_MACHINES = { x64: 62, arm64: 183, riscv64: 243 };
+
+test.for(native)('packages/$folder has its add-on for every architecture', async ({ manifest }) => {
+  for (const [architecture, machine] of Object.entries(ELF_MACHINES)) {
+    const prebuilds = join(project, 'node_modules', manifest.name, `prebuilds/linux-${architecture}`);
+    const [addon = '', ...others] = await readdir(prebuilds);
+    expect(others).toEqual([]);
+    expect((await readFile(join(prebuilds, addon))).readUInt16LE(18)).toBe(machine);
+  }
+});
+
 test.for(native)('the prebuilt add-on of packages/$folder is used', async ({ manifest }) => {
   const installed = join(project, 'node_modules', manifest.name);
   // Nothing was compiled, and what comes with the package loads.

@@ -70,7 +70,7 @@ Napi::Value CreateVm(const Napi::CallbackInfo& info) {
   const int fd = Control(system->fd, KVM_CREATE_VM, reinterpret_cast<void*>(type));
   if (fd < 0) Throw(info.Env(), errno, "KVM_CREATE_VM", "cannot create a machine");
   size_t xsave_size = 0;
-#ifdef KVM_CAP_XSAVE2
+#ifdef KVM_CAP_XSAVE
   if (Extension(fd, KVM_CAP_XSAVE) != 0) {
     xsave_size = std::max<size_t>(4096, static_cast<size_t>(Extension(fd, KVM_CAP_XSAVE2)));
   }
