@@ -71,7 +71,8 @@ export async function installWithNpm(
 /** The environment without what pnpm sets for the scripts of the workspace, which npm would take as its own. */
 export function consumerEnvironment(): NodeJS.ProcessEnv {
   const inherited = Object.entries(process.env).filter(
-    ([name]) => !/^(?:npm_|pnpm_|NODE_|VITEST)/i.test(name) || /registry|proxy|ca(?:file)?$/i.test(name),
+    ([name]) =>
+      !/^(?:npm_|pnpm_|NODE_|VITEST)/i.test(name) || /registry|proxy|ca(?:file)?$|_CA_CERTS$/i.test(name),
   );
   return Object.fromEntries(inherited);
 }
