@@ -49,6 +49,22 @@ export function fallocate(
   native.allocateFile(fd, ALLOCATION_MODES[mode], offset, length);
 }
 
+/**
+ * The first byte of data from `offset` on; undefined where only a hole follows, or nothing. It moves the position of the
+ * open file, which positional reads and writes do not use.
+ * @throws {SystemError} EINVAL when the file is of a kind without positions
+ */
+export function seekData(fd: number, offset: number): number | undefined {
+  const found = native.seekFile(fd, false, offset);
+  return found < 0 ? undefined : found;
+}
+
+/** The first byte of a hole from `offset` on: the end of the file is one; undefined past it. Like {@link seekData}. */
+export function seekHole(fd: number, offset: number): number | undefined {
+  const found = native.seekFile(fd, true, offset);
+  return found < 0 ? undefined : found;
+}
+
 /** Brings a file's data, and what is needed to find it, to stable storage. */
 export function fdatasync(fd: number): void {
   native.syncFile(fd, true);
@@ -72,6 +88,14 @@ export type LockKind = keyof typeof LOCK_KINDS;
  */
 export function lockRange(fd: number, kind: LockKind, start = 0, length = 0): boolean {
   return native.lockRange(fd, LOCK_KINDS[kind], start, length);
+}
+
+/**
+ * Whether a lock that somebody else holds keeps {@link lockRange} from succeeding. Unlike that it takes no lock, and an
+ * `exclusive` one can be asked about with a descriptor that is open for reading only.
+ */
+export function isRangeLocked(fd: number, kind: 'shared' | 'exclusive', start = 0, length = 0): boolean {
+  return native.isRangeLocked(fd, LOCK_KINDS[kind], start, length);
 }
 
 /** Locks a whole file (flock), without waiting; false when somebody else holds a lock that excludes it. */

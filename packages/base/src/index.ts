@@ -16,10 +16,13 @@ export {
   fdatasync,
   flock,
   fsync,
+  isRangeLocked,
   type LockKind,
   lockRange,
   preadv,
   pwritev,
+  seekData,
+  seekHole,
   zeroBlocks,
 } from './file.ts';
 export {

@@ -104,8 +104,10 @@ export interface Native {
     count: number,
   ): number;
   allocateFile(fd: number, mode: number, offset: number, length: number): void;
+  seekFile(fd: number, hole: boolean, offset: number): number;
   syncFile(fd: number, dataOnly: boolean): void;
   lockRange(fd: number, kind: number, start: number, length: number): boolean;
+  isRangeLocked(fd: number, kind: number, start: number, length: number): boolean;
   lockFile(fd: number, kind: number): boolean;
   blockDeviceSize(fd: number): number;
   discardBlocks(fd: number, zero: boolean, offset: number, length: number): void;

@@ -19,10 +19,13 @@ import {
   fdatasync,
   flock,
   fsync,
+  isRangeLocked,
   lockRange,
   MemFd,
   preadv,
   pwritev,
+  seekData,
+  seekHole,
   zeroBlocks,
 } from '../src/index.ts';
 import { codeOf, python } from './support.ts';
@@ -39,6 +42,21 @@ function scratch(size: number): { path: string; fd: number } & Disposable {
   const fd = openSync(path, 'r+');
   return { path, fd, [Symbol.dispose]: () => closeSync(fd) };
 }
+
+it('finds data and holes where the file system keeps them apart', () => {
+  using file = scratch(0);
+  const size = 1 << 20;
+  ftruncateSync(file.fd, size);
+  pwritev(file.fd, size / 2, new Uint8Array(10).fill(1), Float64Array.of(0, 10), 1);
+  const data = seekData(file.fd, 0) ?? -1;
+  expect(data === 0 || data === size / 2).toBe(true);
+  expect(seekData(file.fd, size / 2)).toBe(size / 2);
+  expect(seekHole(file.fd, size / 2)).toBeGreaterThan(size / 2);
+  expect(seekHole(file.fd, size - 1)).toBeLessThanOrEqual(size);
+  expect(seekData(file.fd, size)).toBeUndefined();
+  expect(seekHole(file.fd, size)).toBeUndefined();
+  expect(codeOf(() => seekData(-1, 0))).toBe('EINVAL');
+});
 
 describe('vectored transfers', () => {
   const memory = new Uint8Array(new SharedArrayBuffer(0x1000));
@@ -168,6 +186,9 @@ describe('locks', () => {
     using file = scratch(100);
     const other = openSync(file.path, 'r+');
     expect(lockRange(file.fd, 'exclusive', 10, 5)).toBe(true);
+    expect(isRangeLocked(other, 'shared', 14, 1)).toBe(true);
+    expect(isRangeLocked(other, 'exclusive', 15, 1)).toBe(false);
+    expect(isRangeLocked(file.fd, 'exclusive', 10, 5)).toBe(false);
     expect(lockRange(other, 'shared', 14, 1)).toBe(false);
     expect(lockRange(other, 'exclusive', 15)).toBe(true);
     const attempt = `

@@ -12,7 +12,8 @@ export class TerminalBar implements Disposable {
   /** Shows how much is done, from 0 to 1, and what is. */
   show(fraction: number, text: string): void {
     if (!this.isTerminal) return;
-    const columns = process.stderr.columns ?? 80;
+    // A terminal that does not tell its width says 0.
+    const columns = process.stderr.columns || 80;
     const line = `${bar(fraction)} ${text}`.slice(0, Math.max(10, columns - 1));
     if (line === this.#shown) return;
     this.#shown = line;

@@ -1,4 +1,3 @@
-import { stat, unlink } from 'node:fs/promises';
 import { dirname, isAbsolute, join } from 'node:path';
 import type { Disk } from './disk.ts';
 import { DiskError } from './errors.ts';
@@ -8,6 +7,7 @@ import { Qcow2Disk } from './qcow2/qcow2-disk.ts';
 import type { Progress } from './qcow2/references.ts';
 import { RawDisk } from './raw.ts';
 import { FileStorage } from './storage/file.ts';
+import { ReplacedFile } from './storage/replaced-file.ts';
 
 /** What a new image is like. */
 export type CreateDiskOptions =
@@ -215,22 +215,24 @@ export interface ConvertOptions extends Omit<CopyOptions, 'isDestinationZero'> {
     | ({ readonly format: 'qcow2' } & Omit<Qcow2Format, 'size' | 'backing'>);
 }
 
-/** Makes an image that reads as another does, in one file without backing images. What fails leaves no file behind. */
+/**
+ * Makes an image that reads as another does, in one file without backing images. The new image gets its name when it is
+ * whole and on stable storage: whatever interrupts the conversion leaves what had that name before. (A block device, and
+ * an external data file, are written where they are.)
+ * @throws DiskError LOCKED when somebody uses either image; BAD_OPTION; and those of opening the original
+ */
 export async function convertDisk(from: string, to: string, options: ConvertOptions): Promise<void> {
   const { source: sourceOptions, destination: format, ...copy } = options;
   await using source = await openDisk(from, sourceOptions);
   if (copy.compress && format.format !== 'qcow2') {
     throw new DiskError('BAD_OPTION', `Only qcow2 images can be compressed, not ${format.format} ones.`);
   }
-  let isCreated = false;
-  try {
-    await using destination = await createDisk(to, { ...format, size: source.size });
-    isCreated = true;
+  await using target = await ReplacedFile.prepare(to);
+  {
+    await using destination = await createDisk(target.path, { ...format, size: source.size });
     // A raw block device has what it had before; everything else that is new reads as zero.
-    const isDestinationZero = format.format !== 'raw' || !(await stat(to)).isBlockDevice();
+    const isDestinationZero = format.format !== 'raw' || !target.isDevice;
     await copyDisk(source, destination, { ...copy, isDestinationZero });
-  } catch (error) {
-    if (isCreated) await unlink(to).catch(() => undefined);
-    throw error;
   }
+  await target.commit();
 }

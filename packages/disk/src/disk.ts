@@ -12,7 +12,7 @@ export interface Extent {
   readonly kind: 'data' | 'zero' | 'unallocated';
   /** How many images below this one hold it: 0 is this image itself, 1 its backing image, and so on. */
   readonly depth: number;
-  /** Byte offset in the file that holds it, where the bytes lie there one to one. */
+  /** Byte offset in the file that holds it, where the bytes lie there one to one: data, and holes of raw files. */
   readonly offset?: number;
   /** The file holds it compressed. */
   readonly compressed?: boolean;

@@ -78,7 +78,12 @@ export class RawDisk implements Disk {
 
   async extentAt(position: number): Promise<Extent> {
     this.#check(position, 1);
-    return { length: this.#size - position, kind: 'data', depth: 0, offset: position };
+    // Somebody else may have changed the file's size; the disk's stays.
+    const data = Math.min(await this.#storage.seekData(position), this.#size);
+    if (data > position) return { length: data - position, kind: 'zero', depth: 0, offset: position };
+    const hole = Math.min(await this.#storage.seekHole(position), this.#size);
+    const length = Math.max(hole, position + 1) - position;
+    return { length, kind: 'data', depth: 0, offset: position };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -111,7 +111,10 @@ test('images that are in use are refused by both sides', async () => {
   const qemu = spawn('qemu-io', [path], { stdio: ['pipe', 'pipe', 'inherit'] });
   await once(qemu.stdout, 'data');
   for (const writable of [true, false]) {
-    await expect(openDisk(path, { writable })).rejects.toMatchObject({ code: 'LOCKED' });
+    await expect(openDisk(path, { writable })).rejects.toMatchObject({
+      code: 'LOCKED',
+      message: expect.stringContaining(`process ${qemu.pid} (qemu-io)`),
+    });
   }
   await (await openDisk(path, { lock: false }))[Symbol.asyncDispose]();
   qemu.stdin.end('quit\n');

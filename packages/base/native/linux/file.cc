@@ -121,6 +121,18 @@ Napi::Value AllocateFile(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+/// seekFile(fd, hole, offset): the first offset from there on of a hole, or of data; -1 where no data follows.
+Napi::Value SeekFile(const Napi::CallbackInfo& info) {
+  const int fd = Descriptor(info, 0, "lseek");
+  const bool hole = Boolean(info, 1, "lseek", "the choice of holes");
+  const uint64_t offset = Unsigned(info, 2, "lseek", "the offset");
+  const off_t found = lseek(fd, static_cast<off_t>(offset), hole ? SEEK_HOLE : SEEK_DATA);
+  if (found < 0 && errno != ENXIO) {
+    Throw(info.Env(), errno, "lseek", "cannot look for data and holes in descriptor " + std::to_string(fd));
+  }
+  return Napi::Number::New(info.Env(), static_cast<double>(found));
+}
+
 /// syncFile(fd, dataOnly)
 Napi::Value SyncFile(const Napi::CallbackInfo& info) {
   const int fd = Descriptor(info, 0, "fdatasync");
@@ -147,6 +159,21 @@ Napi::Value LockRange(const Napi::CallbackInfo& info) {
   if (fcntl(fd, F_OFD_SETLK, &lock) == 0) return Napi::Boolean::New(info.Env(), true);
   if (errno == EAGAIN || errno == EACCES) return Napi::Boolean::New(info.Env(), false);
   Throw(info.Env(), errno, "fcntl", "cannot lock descriptor " + std::to_string(fd));
+}
+
+/// isRangeLocked(fd, kind, start, length): whether a lock of somebody else keeps lockRange from succeeding.
+Napi::Value IsRangeLocked(const Napi::CallbackInfo& info) {
+  static constexpr short kKinds[] = {F_UNLCK, F_RDLCK, F_WRLCK};
+  const int fd = Descriptor(info, 0, "fcntl");
+  struct flock lock = {};
+  lock.l_type = kKinds[Unsigned(info, 1, "fcntl", "the kind of lock", 2)];
+  lock.l_whence = SEEK_SET;
+  lock.l_start = static_cast<off_t>(Unsigned(info, 2, "fcntl", "the start"));
+  lock.l_len = static_cast<off_t>(Unsigned(info, 3, "fcntl", "the length"));
+  if (fcntl(fd, F_OFD_GETLK, &lock) != 0) {
+    Throw(info.Env(), errno, "fcntl", "cannot see the locks of descriptor " + std::to_string(fd));
+  }
+  return Napi::Boolean::New(info.Env(), lock.l_type != F_UNLCK);
 }
 
 /// lockFile(fd, kind): boolean; flock(2) on the whole file, kinds as above.
@@ -192,8 +219,10 @@ void InitFile(Napi::Object exports) {
   Export<ReadSegments>(exports, "readSegments");
   Export<WriteSegments>(exports, "writeSegments");
   Export<AllocateFile>(exports, "allocateFile");
+  Export<SeekFile>(exports, "seekFile");
   Export<SyncFile>(exports, "syncFile");
   Export<LockRange>(exports, "lockRange");
+  Export<IsRangeLocked>(exports, "isRangeLocked");
   Export<LockFile>(exports, "lockFile");
   Export<BlockDeviceSize>(exports, "blockDeviceSize");
   Export<DiscardBlocks>(exports, "discardBlocks");

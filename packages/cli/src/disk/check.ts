@@ -34,25 +34,22 @@ async function checked(storage: FileStorage, repair: 'leaks' | 'all' | undefined
   });
 }
 
-/** The object that `qemu-img check --output=json` prints. */
+/** The object that `qemu-img check --output=json` prints, which leaves out what is zero. */
 function toQemu(filename: string, result: CheckResult): object {
   const { corruptions, leaks, repaired } = result;
-  return {
-    filename,
-    format: 'qcow2',
-    'check-errors': 0,
+  const counts = {
     'image-end-offset': result.imageEndOffset,
     'total-clusters': result.totalClusters,
     'allocated-clusters': result.allocatedClusters,
     'fragmented-clusters': result.fragmentedClusters,
     'compressed-clusters': result.compressedClusters,
-    ...(corruptions > 0 && { corruptions }),
-    ...(leaks > 0 && { leaks }),
-    ...(repaired && {
-      'corruptions-fixed': repaired.corruptions - corruptions,
-      'leaks-fixed': repaired.leaks - leaks,
-    }),
+    corruptions,
+    leaks,
+    'corruptions-fixed': repaired ? repaired.corruptions - corruptions : 0,
+    'leaks-fixed': repaired ? repaired.leaks - leaks : 0,
   };
+  const found = Object.entries(counts).filter(([, count]) => count > 0);
+  return { filename, format: 'qcow2', 'check-errors': 0, ...Object.fromEntries(found) };
 }
 
 function describe(result: CheckResult): string {

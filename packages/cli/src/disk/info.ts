@@ -38,12 +38,12 @@ function toQemu({ path, format, size, allocatedSize, qcow2, components }: DiskIn
       ...(qcow2.backingPath !== undefined && { 'full-backing-filename': qcow2.backingPath }),
       ...(qcow2.backingFormat !== undefined && { 'backing-filename-format': qcow2.backingFormat }),
       ...(qcow2.snapshots.length > 0 && {
-        snapshots: qcow2.snapshots.map(({ id, name, time, vmClock, vmStateSize }) => ({
+        snapshots: qcow2.snapshots.map(({ id, name, seconds, nanoseconds, vmClock, vmStateSize }) => ({
           id,
           name,
           'vm-state-size': vmStateSize,
-          'date-sec': Math.floor(time / 1000),
-          'date-nsec': Math.round((time % 1000) * 1e6),
+          'date-sec': seconds,
+          'date-nsec': nanoseconds,
           'vm-clock-sec': Number(vmClock / 1_000_000_000n),
           'vm-clock-nsec': Number(vmClock % 1_000_000_000n),
         })),
@@ -106,8 +106,11 @@ function describe({ path, format, size, allocatedSize, qcow2, components }: Disk
     if (qcow2.backingFile !== undefined) {
       rows.push(['backing', `${qcow2.backingFile} (${qcow2.backingFormat ?? 'format not recorded'})`]);
     }
-    for (const { id, name, time, diskSize } of qcow2.snapshots) {
-      rows.push(['snapshot', `${id} ${name}, ${new Date(time).toISOString()}, ${shortBytes(diskSize)}`]);
+    for (const { id, name, seconds, diskSize } of qcow2.snapshots) {
+      rows.push([
+        'snapshot',
+        `${id} ${name}, ${new Date(seconds * 1000).toISOString()}, ${shortBytes(diskSize)}`,
+      ]);
     }
   }
   for (const { path: part, offset, writable } of components ?? []) {

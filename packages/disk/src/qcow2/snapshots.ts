@@ -8,8 +8,9 @@ import type { Qcow2Header } from './header.ts';
 export interface Snapshot {
   readonly id: string;
   readonly name: string;
-  /** Milliseconds since the epoch. */
-  readonly time: number;
+  /** When it was made: seconds since the epoch, and nanoseconds of the second. */
+  readonly seconds: number;
+  readonly nanoseconds: number;
   /** Nanoseconds that the guest had run. */
   readonly vmClock: bigint;
   /** Bytes of saved machine state; 0 for a snapshot of the disk alone. */
@@ -64,7 +65,8 @@ export async function readSnapshotTable(storage: Storage, header: Qcow2Header): 
       l1Size: view.getUint32(8),
       id: text(extraLength, idLength),
       name: text(extraLength + idLength, nameLength),
-      time: view.getUint32(16) * 1000 + view.getUint32(20) / 1e6,
+      seconds: view.getUint32(16),
+      nanoseconds: view.getUint32(20),
       vmClock: view.getBigUint64(24),
       vmStateSize: extraLength >= 8 ? readU64(extra, 0) : view.getUint32(32),
       diskSize: extraLength >= 16 ? readU64(extra, 8) : header.size,

@@ -15,6 +15,8 @@ import {
   preadv,
   pwritev,
   SystemError,
+  seekData,
+  seekHole,
   zeroBlocks,
 } from '@tsvmm/base';
 import { DiskError } from '../errors.ts';
@@ -86,9 +88,8 @@ export class FileStorage implements Storage {
     } catch (cause) {
       if (fd >= 0) closeSync(fd);
       if (cause instanceof DiskError) throw cause;
-      const reason = cause instanceof Error ? cause.message : String(cause);
       const how = create ? 'created' : writable ? 'opened for reading and writing' : 'opened for reading';
-      throw new DiskError('OPEN_FAILED', `${path} cannot be ${how}: ${reason}`, { cause });
+      throw new DiskError('OPEN_FAILED', `${path} cannot be ${how}: ${reasonOf(cause)}`, { cause });
     }
   }
 
@@ -113,37 +114,39 @@ export class FileStorage implements Storage {
     return undefined;
   }
 
-  punchHole(position: number, length: number): undefined {
-    const end = Math.min(position + length, this.#size);
-    if (end <= position) return undefined;
+  seekData(position: number): number {
+    if (this.isFixedSize) return position;
     try {
-      if (this.isFixedSize) zeroBlocks(this.#descriptor(), position, end - position);
-      else fallocate(this.#descriptor(), 'punchHole', position, end - position);
+      return Math.max(position, seekData(this.#descriptor(), position) ?? this.#size);
     } catch (error) {
       if (!isRefused(error)) throw error;
-      this.#writeZeroes(position, end - position);
+      return position;
     }
-    return undefined;
+  }
+
+  seekHole(position: number): number {
+    if (this.isFixedSize) return this.#size;
+    try {
+      return seekHole(this.#descriptor(), position) ?? this.#size;
+    } catch (error) {
+      if (!isRefused(error)) throw error;
+      return this.#size;
+    }
+  }
+
+  punchHole(position: number, length: number): undefined {
+    return this.#zero('punchHole', position, length);
   }
 
   zero(position: number, length: number): undefined {
-    const end = Math.min(position + length, this.#size);
-    if (end <= position) return undefined;
-    try {
-      if (this.isFixedSize) zeroBlocks(this.#descriptor(), position, end - position);
-      else fallocate(this.#descriptor(), 'zeroRange', position, end - position);
-    } catch (error) {
-      if (!isRefused(error)) throw error;
-      this.#writeZeroes(position, end - position);
-    }
-    return undefined;
+    return this.#zero('zeroRange', position, length);
   }
 
   discard(position: number, length: number): undefined {
     const end = Math.min(position + length, this.#size);
     if (end <= position) return undefined;
     try {
-      if (this.isFixedSize) discardBlocks(this.#descriptor(), position, end - position);
+      if (this.isFixedSize) this.#discardBlocks(position, end);
       else fallocate(this.#descriptor(), 'punchHole', position, end - position);
     } catch (error) {
       // A discard is advice.
@@ -180,6 +183,33 @@ export class FileStorage implements Storage {
   #descriptor(): number {
     if (this.#fd < 0) throw new DiskError('CLOSED', `${this.name} was closed.`);
     return this.#fd;
+  }
+
+  /** Whole blocks only: what is around them is somebody's data. */
+  #discardBlocks(position: number, end: number): void {
+    const first = roundUp(position);
+    const last = end - (end % DIRECT_ALIGNMENT);
+    if (last > first) discardBlocks(this.#descriptor(), first, last - first);
+  }
+
+  #zero(mode: 'punchHole' | 'zeroRange', position: number, length: number): undefined {
+    const end = Math.min(position + length, this.#size);
+    if (end <= position) return undefined;
+    // Devices zero whole blocks; files anything.
+    const first = this.isFixedSize ? Math.min(roundUp(position), end) : position;
+    const last = this.isFixedSize ? Math.max(first, end - (end % DIRECT_ALIGNMENT)) : end;
+    this.#writeZeroes(position, first - position);
+    if (last > first) {
+      try {
+        if (this.isFixedSize) zeroBlocks(this.#descriptor(), first, last - first);
+        else fallocate(this.#descriptor(), mode, first, last - first);
+      } catch (error) {
+        if (!isRefused(error)) throw error;
+        this.#writeZeroes(first, last - first);
+      }
+    }
+    this.#writeZeroes(last, end - last);
+    return undefined;
   }
 
   #writeZeroes(position: number, length: number): void {
@@ -253,6 +283,21 @@ export class FileStorage implements Storage {
     }
     return this.#bounce;
   }
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  EACCES: 'this user may not (EACCES); change its permissions, or run as a user who may',
+  EPERM: 'this user may not (EPERM); change its permissions, or run as a user who may',
+  EISDIR: 'it is a directory (EISDIR)',
+  ENOENT: 'it does not exist, or the folder it is in does not (ENOENT); check the path',
+  ENOTDIR: 'a part of its path is no folder (ENOTDIR); check the path',
+  ENOSPC: 'the disk is full (ENOSPC)',
+  EROFS: 'its file system is mounted read-only (EROFS)',
+};
+
+function reasonOf(cause: unknown): string {
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
+  return REASONS[code] ?? (cause instanceof Error ? cause.message : String(cause));
 }
 
 const ZERO_SEGMENTS = SegmentList.of(ZEROES);

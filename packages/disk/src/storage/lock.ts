@@ -1,5 +1,5 @@
-import { fstatSync, readFileSync } from 'node:fs';
-import { flock, lockRange } from '@tsvmm/base';
+import { fstatSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { flock, isRangeLocked, lockRange } from '@tsvmm/base';
 import { DiskError } from '../errors.ts';
 
 /*
@@ -13,61 +13,54 @@ const CONSISTENT_READ = 0;
 const WRITE = 1;
 const RESIZE = 3;
 
-/** Linux's device numbers as /proc/locks prints them. */
-function deviceName(device: number): string {
-  const major = ((device >>> 8) & 0xfff) | (Math.floor(device / 2 ** 32) & ~0xfff);
-  const minor = (device & 0xff) | ((device >>> 12) & 0xfff00);
-  return `${hex(major)}:${hex(minor)}`;
-}
-
-function hex(value: number): string {
-  return value.toString(16).padStart(2, '0');
-}
-
-interface Lock {
-  readonly kind: string;
-  readonly access: string;
-  /** The holder's process id; -1 where locks belong to open files. */
-  readonly process: number;
-  readonly start: number;
-  /** The last byte. */
-  readonly end: number;
-}
-
-/** The locks on a file that the kernel tells of; none where there is no /proc. */
-function locksOn(fd: number): readonly Lock[] {
+/**
+ * Processes that hold locks on a file, as far as this one may look. (/proc/locks tells of locks that belong to open files
+ * too, but not whose they are.)
+ */
+function holders(fd: number): readonly number[] {
   const { dev, ino } = fstatSync(fd);
-  const file = `${deviceName(dev)}:${ino}`;
+  const isLocked = (pid: string, descriptor: string): boolean => {
+    if (pid === String(process.pid) && descriptor === String(fd)) return false;
+    // lock: 1: OFDLCK ADVISORY READ -1 fe:01:131 100 101
+    const locks = text(`/proc/${pid}/fdinfo/${descriptor}`).matchAll(
+      /^lock:.* [0-9a-f]+:[0-9a-f]+:([0-9]+) /gm,
+    );
+    if (!locks.some(([, locked]) => Number(locked) === ino)) return false;
+    const file = statSync(`/proc/${pid}/fd/${descriptor}`, { throwIfNoEntry: false });
+    return file?.dev === dev && file.ino === ino;
+  };
+  const pids = entries('/proc').filter((name) => /^[0-9]+$/.test(name));
+  return pids
+    .filter((pid) => entries(`/proc/${pid}/fdinfo`).some((descriptor) => isLocked(pid, descriptor)))
+    .map(Number);
+}
+
+/** What is in a folder of /proc; nothing where that cannot be read, or is gone by now. */
+function entries(path: string): readonly string[] {
   try {
-    return readFileSync('/proc/locks', 'utf8')
-      .split('\n')
-      .map((line) => line.trim().split(/\s+/))
-      .filter((fields) => fields[5] === file)
-      .map(([, kind = '', , access = '', process, , start, end]) => ({
-        kind,
-        access,
-        process: Number(process),
-        start: Number(start),
-        end: end === 'EOF' ? Number.POSITIVE_INFINITY : Number(end),
-      }));
+    return readdirSync(path);
   } catch {
     return [];
   }
 }
 
-/** Who holds a lock, as far as the kernel tells. */
-function holder(fd: number): string {
-  const others = locksOn(fd).filter((lock) => lock.process > 0 && lock.process !== process.pid);
-  const pid = others[0]?.process;
-  if (pid === undefined) {
-    const isOurs = locksOn(fd).some((lock) => lock.process === process.pid);
-    return isOurs ? 'this process, which has it open already' : 'another program';
-  }
+function text(path: string): string {
   try {
-    return `process ${pid} (${readFileSync(`/proc/${pid}/comm`, 'utf8').trim()})`;
+    return readFileSync(path, 'utf8');
   } catch {
-    return `process ${pid}`;
+    return '';
   }
+}
+
+/** Who else holds a lock, as far as the kernel tells. */
+function holder(fd: number): string {
+  const pids = holders(fd);
+  const other = pids.find((pid) => pid !== process.pid);
+  if (other === undefined) {
+    return pids.length > 0 ? 'this process, which has it open already' : 'another program';
+  }
+  const name = text(`/proc/${other}/comm`).trim();
+  return `process ${other}${name === '' ? '' : ` (${name})`}`;
 }
 
 /**
@@ -90,21 +83,5 @@ export function lockImage(fd: number, name: string, readOnly: boolean): void {
     ...used.map((permission) => QEMU_REFUSED + permission),
     ...refused.map((permission) => QEMU_USED + permission),
   ];
-  if (readOnly ? isAnyHeld(fd, conflicts) : conflicts.some((byte) => isHeldByAnother(fd, byte))) refuse();
-}
-
-/** Whether another open file has a byte locked. This one's own lock on it is as it was afterwards. */
-function isHeldByAnother(fd: number, byte: number): boolean {
-  const isFree = lockRange(fd, 'exclusive', byte, 1);
-  if (isFree) lockRange(fd, 'shared', byte, 1);
-  return !isFree;
-}
-
-/**
- * Whether another open file has one of the bytes locked, which this one has not. An exclusive lock, which would show it,
- * needs a writable descriptor.
- */
-function isAnyHeld(fd: number, bytes: readonly number[]): boolean {
-  const locks = locksOn(fd).filter(({ kind }) => kind === 'OFDLCK');
-  return bytes.some((byte) => locks.some(({ start, end }) => start <= byte && byte <= end));
+  if (conflicts.some((byte) => isRangeLocked(fd, 'exclusive', byte, 1))) refuse();
 }

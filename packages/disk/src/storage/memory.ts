@@ -76,6 +76,22 @@ export class MemoryStorage implements Storage {
     return undefined;
   }
 
+  seekData(position: number): number {
+    const first = Math.floor(position / PAGE);
+    for (let index = first; index * PAGE < this.#size; index++) {
+      if (this.#pages.has(index)) return Math.min(Math.max(position, index * PAGE), this.#size);
+    }
+    return this.#size;
+  }
+
+  seekHole(position: number): number {
+    const first = Math.floor(position / PAGE);
+    for (let index = first; index * PAGE < this.#size; index++) {
+      if (!this.#pages.has(index)) return Math.max(position, index * PAGE);
+    }
+    return this.#size;
+  }
+
   punchHole(position: number, length: number): undefined {
     return this.zero(position, length);
   }

@@ -63,6 +63,14 @@ export class RecordingStorage implements Storage {
     return undefined;
   }
 
+  seekData(position: number): number {
+    return this.#storage.seekData(position);
+  }
+
+  seekHole(position: number): number {
+    return this.#storage.seekHole(position);
+  }
+
   punchHole(position: number, length: number): Pending {
     return this.zero(position, length);
   }

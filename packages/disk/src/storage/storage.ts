@@ -22,6 +22,10 @@ export interface Storage extends AsyncDisposable {
   read(position: number, segments: Segments): Pending;
   /** Writes all segments. */
   write(position: number, segments: Segments): Pending;
+  /** The first byte from `position` on that may be other than zero because something is stored there; `size` when none is. */
+  seekData(position: number): number | Promise<number>;
+  /** The first byte from `position` on that nothing is stored for, so that it reads as zero; `size` when there is none. */
+  seekHole(position: number): number | Promise<number>;
   /** Makes a range zero and gives its space back where that is possible. The size stays. */
   punchHole(position: number, length: number): Pending;
   /** Makes a range zero and keeps its space. The size stays. */

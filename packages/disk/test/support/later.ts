@@ -33,6 +33,14 @@ export class LaterStorage implements Storage {
     return this.#later(() => this.#storage.write(position, segments));
   }
 
+  async seekData(position: number): Promise<number> {
+    return await this.#storage.seekData(position);
+  }
+
+  async seekHole(position: number): Promise<number> {
+    return await this.#storage.seekHole(position);
+  }
+
   punchHole(position: number, length: number): Pending {
     return this.#later(() => this.#storage.punchHole(position, length));
   }
