@@ -14,6 +14,9 @@ import {
   PciRoot,
 } from './pci/root.ts';
 import type { PciRootDescriptor } from './pci/topology.ts';
+import { AcpiPm, type AcpiPmDescriptor } from './platform/acpi-pm.ts';
+import { CmosRtc, type CmosRtcDescriptor } from './platform/cmos-rtc.ts';
+import { I8042, type I8042Descriptor } from './platform/i8042.ts';
 import { Uart16550, type Uart16550Descriptor } from './serial/uart16550.ts';
 import type { IntxDescriptor, VirtioPciDescriptor } from './virtio/device.ts';
 import { VirtioPciFunction } from './virtio/transport/virtio-pci.ts';
@@ -21,6 +24,9 @@ import { VirtioPciFunction } from './virtio/transport/virtio-pci.ts';
 /** A device on a bus, as plain data that can be posted to a worker. */
 export type DeviceDescriptor =
   | Uart16550Descriptor
+  | AcpiPmDescriptor
+  | CmosRtcDescriptor
+  | I8042Descriptor
   /** Configuration space: in memory as ECAM or CAM, or at ports 0xCF8 to 0xCFF. */
   | {
       readonly kind: 'pci-config';
@@ -86,6 +92,12 @@ function attachDevice(
   switch (descriptor.kind) {
     case 'uart16550':
       return attachUart16550(descriptor, environment);
+    case 'acpi-pm':
+      return attachAcpiPm(descriptor, environment);
+    case 'cmos-rtc':
+      return attachCmosRtc(descriptor, environment);
+    case 'i8042':
+      return new I8042(environment.reset);
     case 'pci-config': {
       const root = rootOf(descriptor.root);
       if (descriptor.mechanism === 'port-io') return new PciPortIo(root, environment.reset);
@@ -109,6 +121,20 @@ export function attachUart16550(descriptor: Uart16550Descriptor, environment: De
   const { interrupt, wire } = descriptor;
   const line = interrupt === undefined ? UNCONNECTED_LINE : environment.interrupts.line(interrupt);
   return new Uart16550(descriptor, wire === undefined ? line : new WiredOrLine(wire, line));
+}
+
+/** Makes the registers of power management, or the buttons of the thread that runs the machine. */
+export function attachAcpiPm(descriptor: AcpiPmDescriptor, environment: DeviceEnvironment): AcpiPm {
+  return new AcpiPm(descriptor, environment.interrupts.line(descriptor.interrupt), environment);
+}
+
+/** Makes the register half of a real time clock; the one that a `DeviceClock` gets is made the same way. */
+export function attachCmosRtc(descriptor: CmosRtcDescriptor, environment: DeviceEnvironment): CmosRtc {
+  const { powerManagement } = descriptor;
+  const pm = powerManagement && attachAcpiPm(powerManagement, environment);
+  return new CmosRtc(descriptor, environment.interrupts.line(descriptor.interrupt), {
+    onAlarm: () => pm?.raiseRtcAlarm(),
+  });
 }
 
 /** Makes a root complex with the register halves of all its functions. */

@@ -20,6 +20,11 @@ export interface DeviceEnvironment {
   /** Called on the accessing vCPU's thread when the guest turns the machine off. */
   readonly powerOff?: (detail: string) => void;
   /**
+   * Called on the accessing vCPU's thread when the guest puts the machine to sleep, until `AcpiPm.wake`. Where there is
+   * none, sleeps are over at once.
+   */
+  readonly suspend?: (detail: string) => void;
+  /**
    * Called on the accessing vCPU's thread after the guest moved, enabled or disabled a BAR: `PciTopology.doorbells`
    * answers anew.
    */

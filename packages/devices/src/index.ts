@@ -1,5 +1,7 @@
 export {
+  attachAcpiPm,
   attachBus,
+  attachCmosRtc,
   attachPciRoot,
   attachUart16550,
   type BusDescriptor,
@@ -47,6 +49,30 @@ export {
   PciTopology,
   type PciWindow,
 } from './pci/topology.ts';
+export {
+  ACPI_PM_CONTROL_BLOCK,
+  ACPI_PM_EVENT_BLOCK,
+  ACPI_PM_GPE_COUNT,
+  ACPI_PM_GPE0_BLOCK,
+  ACPI_PM_GPE0_LENGTH,
+  ACPI_PM_LENGTH,
+  ACPI_PM_SLEEP_TYPE,
+  AcpiPm,
+  type AcpiPmDescriptor,
+  type AcpiPmRequests,
+  describeAcpiPm,
+} from './platform/acpi-pm.ts';
+export { announceChange, DeviceClock, type TimedDevice } from './platform/clock.ts';
+export {
+  CMOS_RTC_LENGTH,
+  CMOS_RTC_PORT,
+  CmosRtc,
+  type CmosRtcDescriptor,
+  type CmosRtcOptions,
+  describeCmosRtc,
+} from './platform/cmos-rtc.ts';
+export { CmosTimeRegister } from './platform/cmos-time.ts';
+export { I8042, I8042_LENGTH, I8042_PORT, type I8042Descriptor } from './platform/i8042.ts';
 export { ByteRing } from './serial/byte-ring.ts';
 export { SerialInput } from './serial/serial-input.ts';
 export { SerialOutput, type SerialOutputOptions } from './serial/serial-output.ts';
