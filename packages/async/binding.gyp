@@ -1,0 +1,24 @@
+{
+  "targets": [
+    {
+      "target_name": "async",
+      "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
+      "defines": ["NAPI_VERSION=9", "NAPI_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED"],
+      "conditions": [
+        ["OS=='linux'", {
+          "sources": [
+            "native/addon.cc",
+            "native/support.cc",
+            "native/linux/pool.cc",
+            "native/linux/poller.cc",
+            "native/linux/ring.cc"
+          ],
+          "cflags_cc": ["-std=c++20", "-fexceptions", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-cast-function-type"],
+          "cflags_cc!": ["-fno-exceptions"],
+          "defines": ["_GNU_SOURCE", "_FILE_OFFSET_BITS=64"],
+          "ldflags": ["-Wl,-z,nodelete"]
+        }]
+      ]
+    }
+  ]
+}
