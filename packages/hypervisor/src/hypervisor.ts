@@ -1,4 +1,5 @@
-import type { AiaOptions, Vm } from './vm.ts';
+import type { AiaOptions, GicOptions } from './interrupt-controllers.ts';
+import type { Vm } from './vm.ts';
 
 export type HypervisorKind = 'soft' | 'kvm';
 
@@ -19,6 +20,8 @@ export interface VmOptions {
   readonly vcpuCount: number;
   /** Interrupt controllers of a riscv64 machine. */
   readonly aia?: AiaOptions;
+  /** Interrupt controllers of an aarch64 machine. */
+  readonly gic?: GicOptions;
   /**
    * Whether the guest may itself be a hypervisor: `auto` where the host allows it. `off` when left out.
    */

@@ -8,17 +8,22 @@ export type {
   RamRegion,
   VmOptions,
 } from './hypervisor.ts';
+export {
+  type AiaOptions,
+  APLIC_SIZE,
+  type GicOptions,
+  IMSIC_FILE_SIZE,
+} from './interrupt-controllers.ts';
 export { KvmHypervisor } from './kvm/kvm-hypervisor.ts';
 export { KvmError } from './kvm/native.ts';
 export {
   IDENTITY_MAP_ADDRESS as KVM_X86_IDENTITY_MAP_ADDRESS,
   TSS_ADDRESS as KVM_X86_TSS_ADDRESS,
 } from './kvm/x86_64/x86-64.ts';
+export type { Aarch64Platform, Platform, Riscv64Platform, X86Platform } from './platform.ts';
 export { type Selection, type SelectionOptions, selectHypervisor } from './selection.ts';
-export { TIMEBASE_FREQUENCY as SOFT_TIMEBASE_FREQUENCY } from './soft/timebase.ts';
 export type { ExitAccess, ExitHandler, StopReason, Vcpu, VcpuRegisters, VcpuStop } from './vcpu.ts';
 export type {
-  AiaOptions,
   DirtyLog,
   DirtyPages,
   InterruptLine,

@@ -1,10 +1,15 @@
 import type { EventFd } from '@tsvmm/base';
 import type { GuestMemory } from '@tsvmm/vm-memory';
 import type { Architecture, HypervisorKind } from './hypervisor.ts';
+import type { Platform } from './platform.ts';
 
 /** Sends message-signalled interrupts, from any thread. Does not block and does not allocate. */
 export interface MsiSender {
-  send(addressLow: number, addressHigh: number, data: number): void;
+  /**
+   * @param deviceId who sends: a PCI function's requester id (bus, device, function in 16 bits). An interrupt translation
+   * service (aarch64) looks the interrupt up by it; no other controller cares. 0 when left out.
+   */
+  send(addressLow: number, addressHigh: number, data: number, deviceId?: number): void;
 }
 
 /** A wired interrupt. Level-triggered inputs follow the level; edge-triggered ones take the rising edge. */
@@ -17,6 +22,14 @@ export interface Interrupts {
   readonly msi: MsiSender;
   /** @throws HypervisorError INVALID_ARGUMENT for a source the controller does not have */
   line(source: number): InterruptLine;
+  /**
+   * A wired interrupt that is one vCPU's own: aarch64's private peripheral interrupts.
+   *
+   * @param source PPI 0 to 15, which is INTID 16 to 31
+   * @throws HypervisorError INVALID_ARGUMENT for a source or vCPU that is not there, UNSUPPORTED for an architecture
+   * without such interrupts
+   */
+  privateLine(vcpu: number, source: number): InterruptLine;
 }
 
 /** A write of the guest that signals an eventfd instead of leaving the vCPU. */
@@ -88,23 +101,13 @@ export interface VcpuControl {
   requestStop(): void;
 }
 
-/** Where a riscv64 machine's interrupt controllers are (RISC-V AIA 1.0). */
-export interface AiaOptions {
-  /** First interrupt file; one page a hart follows. */
-  readonly imsicAddress: number;
-  /** Interrupt identities of each file: a multiple of 64, minus 1. */
-  readonly imsicIdentities: number;
-  /** The supervisor domain of the APLIC, in MSI delivery mode. */
-  readonly aplicAddress: number;
-  /** Wired sources, numbered from 1. */
-  readonly aplicSources: number;
-}
-
 /** A virtual machine: memory, vCPUs, interrupt controllers. Lives on the thread that created it. */
 export interface Vm extends AsyncDisposable {
   readonly kind: HypervisorKind;
   readonly architecture: Architecture;
   readonly memory: GuestMemory;
+  /** What the guest must be told of the machine and only the hypervisor knows. */
+  readonly platform: Platform;
 
   /** Interrupts as this thread sees them. */
   readonly interrupts: Interrupts;
@@ -163,4 +166,6 @@ export type InterruptTarget =
       readonly addressLow: number;
       readonly addressHigh: number;
       readonly data: number;
+      /** Who sends, as for {@link MsiSender.send}. */
+      readonly deviceId?: number;
     };

@@ -34,6 +34,10 @@ export class KvmInterrupts implements Interrupts {
     }
     return new KvmLine(this.#vm, source);
   }
+
+  privateLine(): InterruptLine {
+    throw new HypervisorError('UNSUPPORTED', 'x86_64 vCPUs have no wired interrupts of their own');
+  }
 }
 
 /** KVM_SIGNAL_MSI (`struct kvm_msi`). */

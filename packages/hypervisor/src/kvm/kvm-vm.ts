@@ -2,6 +2,7 @@ import type { EventFd } from '@tsvmm/base';
 import { GuestMemory, GuestMemoryError } from '@tsvmm/vm-memory';
 import { HypervisorError } from '../errors.ts';
 import type { Architecture, VmOptions } from '../hypervisor.ts';
+import type { Platform } from '../platform.ts';
 import type {
   DirtyLog,
   InterruptsDescriptor,
@@ -38,6 +39,7 @@ export class KvmVm implements Vm {
   readonly kind = 'kvm';
   readonly architecture: Architecture;
   readonly memory: GuestMemory;
+  readonly platform: Platform = { architecture: 'x86_64' };
   readonly interrupts: KvmInterrupts;
   readonly #system: NativeSystem;
   readonly #vm: NativeVm;

@@ -18,9 +18,6 @@ const Register = {
   target: 0x3004,
 } as const;
 
-/** Bytes of the control region: no interrupt delivery control structures follow, MSIs are the only delivery mode. */
-export const APLIC_SIZE = 0x4000;
-
 /** domaincfg: constant 0x80 in the top byte, delivery by MSI, little endian. Only IE can be written. */
 const DOMAINCFG_FIXED = 0x8000_0004;
 const DOMAINCFG_IE = 1 << 8;

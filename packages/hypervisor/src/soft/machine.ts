@@ -1,10 +1,8 @@
 import { imsicSend, SoftMemory as Memory, type SoftMemory, type SoftMemoryDescriptor } from '@tsvmm/softcpu';
 import { HypervisorError } from '../errors.ts';
-import type { AiaOptions, InterruptLine, Interrupts } from '../vm.ts';
-import { APLIC_SIZE, Aplic } from './aplic.ts';
-
-/** Bytes of an interrupt file's page. */
-export const IMSIC_FILE_SIZE = 0x1000;
+import { type AiaOptions, APLIC_SIZE, IMSIC_FILE_SIZE } from '../interrupt-controllers.ts';
+import type { InterruptLine, Interrupts } from '../vm.ts';
+import { Aplic } from './aplic.ts';
 
 /** What the threads of a software machine share, as plain data. */
 export interface SoftMachineDescriptor {
@@ -45,6 +43,10 @@ export class SoftInterrupts implements Interrupts {
     } catch (cause) {
       throw new HypervisorError('INVALID_ARGUMENT', `there is no interrupt source ${source}`, { cause });
     }
+  }
+
+  privateLine(): InterruptLine {
+    throw new HypervisorError('UNSUPPORTED', 'riscv64 harts have no wired interrupts of their own');
   }
 
   /**

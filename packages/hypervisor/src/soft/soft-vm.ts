@@ -4,8 +4,8 @@ import { Request, SoftMemory, startTranslation, type TranslationThread } from '@
 import { GuestMemory } from '@tsvmm/vm-memory';
 import { HypervisorError } from '../errors.ts';
 import type { VmOptions } from '../hypervisor.ts';
+import type { AiaOptions } from '../interrupt-controllers.ts';
 import type {
-  AiaOptions,
   InterruptsDescriptor,
   InterruptTarget,
   IoEvent,
@@ -19,6 +19,7 @@ import type { ClockWorkerData } from './clock-worker.ts';
 import { HartStates } from './hart-states.ts';
 import { type IoEventEntry, IoEventTable } from './io-event-table.ts';
 import { SoftInterrupts, type SoftMachineDescriptor } from './machine.ts';
+import { SOFT_PLATFORM } from './platform.ts';
 import { HartState } from './sbi.ts';
 import type { SoftVcpuBackEnd } from './soft-vcpu.ts';
 
@@ -27,6 +28,7 @@ export class SoftVm implements Vm {
   readonly kind = 'soft';
   readonly architecture = 'riscv64';
   readonly memory: GuestMemory;
+  readonly platform = SOFT_PLATFORM;
   readonly interrupts: SoftInterrupts;
   readonly #machine: SoftMachineDescriptor;
   readonly #softMemory: SoftMemory;
