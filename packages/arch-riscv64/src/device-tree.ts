@@ -1,53 +1,27 @@
 import {
   type AddressRange,
-  hex,
+  addChosen,
+  addMemory,
+  addPciHost,
+  addUart,
   type PciInterrupt,
   type PciPlacement,
+  type Seeds,
   type SerialPlacement,
+  type WiredInterrupts,
 } from '@tsvmm/arch';
 import { DeviceTree, type FdtNode } from '@tsvmm/fdt';
-import {
-  APLIC_ADDRESS,
-  APLIC_SIZE,
-  APLIC_SOURCES,
-  IMSIC_ADDRESS,
-  IMSIC_FILE_SIZE,
-  IMSIC_IDENTITIES,
-  RAM_START,
-  SERIAL_SIZE,
-  TIMEBASE_FREQUENCY,
-} from './layout.ts';
+import { APLIC_SIZE, IMSIC_FILE_SIZE, type Riscv64Platform } from '@tsvmm/hypervisor';
+import { APLIC_ADDRESS, APLIC_SOURCES, IMSIC_ADDRESS, IMSIC_IDENTITIES, RAM_START } from './layout.ts';
 
 /** Supervisor external interrupt (privileged manual, scause): what an interrupt file raises. */
 const SUPERVISOR_EXTERNAL = 9;
 /** Interrupt types of the APLIC's second cell, as Linux numbers them. */
 const LEVEL_HIGH = 4;
-/** UART input clock of a PC: 115,200 baud times 16. */
-const UART_CLOCK = 1_843_200;
-
-/** Flags in the first cell of a PCI address (IEEE 1275 PCI binding, 2.2.1.1). */
-const PCI_MEMORY_32 = 0x0200_0000;
-const PCI_MEMORY_64_PREFETCHABLE = 0x4300_0000;
-
-/** Single-letter and named extensions of a hart, as `riscv,isa-extensions` lists them. */
-const ISA_EXTENSIONS = [
-  'i',
-  'm',
-  'a',
-  'f',
-  'd',
-  'c',
-  'zicntr',
-  'zicsr',
-  'zifencei',
-  'zba',
-  'zbb',
-  'zbs',
-  'ssaia',
-  'sstc',
-] as const;
 
 export interface DeviceTreeOptions {
+  /** What the hypervisor has made of the machine. */
+  readonly platform: Riscv64Platform;
   readonly vcpuCount: number;
   /** Bytes. */
   readonly ramSize: number;
@@ -58,9 +32,7 @@ export interface DeviceTreeOptions {
   readonly standardOutput: number | undefined;
   readonly pci: PciPlacement;
   readonly pciInterrupts: readonly PciInterrupt[];
-  /** 8 bytes of randomness for KASLR and 32 or more for the kernel's pool. */
-  readonly kaslrSeed: Uint8Array;
-  readonly rngSeed: Uint8Array;
+  readonly seeds: Seeds;
 }
 
 /** The machine as the guest is told of it. */
@@ -70,43 +42,32 @@ export function machineDeviceTree(options: DeviceTreeOptions): DeviceTree {
   root.u32('#address-cells', 2).u32('#size-cells', 2).string('compatible', 'linux,dummy-virt');
   root.string('model', 'tsvmm riscv64');
 
-  const chosen = root.node('chosen');
-  const harts = addCpus(root, options.vcpuCount);
-  root
-    .node(`memory@${RAM_START.toString(16)}`)
-    .string('device_type', 'memory')
-    .u64('reg', RAM_START, options.ramSize);
-
+  const harts = addCpus(root, options.vcpuCount, options.platform);
+  addMemory(root, RAM_START, options.ramSize);
   const soc = root
     .node('soc')
     .u32('#address-cells', 2)
     .u32('#size-cells', 2)
-    .string('compatible', 'simple-bus');
-  soc.empty('ranges');
+    .string('compatible', 'simple-bus')
+    .empty('ranges');
   const imsic = addImsic(soc, harts);
-  const aplic = addAplic(soc, imsic);
-  const serials = options.serialPorts.map((port) => addSerial(soc, aplic, port));
-  const pci = addPci(soc, imsic, options.pci);
-  addInterruptMap(pci, aplic, options.pciInterrupts);
-
-  chosen.string('bootargs', options.commandLine);
-  chosen.bytes('kaslr-seed', options.kaslrSeed).bytes('rng-seed', options.rngSeed);
-  // BARs are assigned already: the guest keeps them.
-  chosen.u32('linux,pci-probe-only', 1);
-  if (options.initrd !== undefined) {
-    chosen.u64('linux,initrd-start', options.initrd.start).u64('linux,initrd-end', options.initrd.end);
-  }
-  const output = options.standardOutput === undefined ? undefined : serials[options.standardOutput];
-  if (output !== undefined) {
-    chosen.string('stdout-path', output.path);
-  }
+  const interrupts = addAplic(soc, imsic);
+  const serials = options.serialPorts.map((port) => addUart(soc, port, interrupts));
+  addPciHost(soc, options.pci, options.pciInterrupts, interrupts).cells('msi-parent', imsic);
+  addChosen(root, {
+    commandLine: options.commandLine,
+    initrd: options.initrd,
+    standardOutput: options.standardOutput === undefined ? undefined : serials[options.standardOutput],
+    seeds: options.seeds,
+  });
   return tree;
 }
 
 /** @returns the interrupt controller of each hart */
-function addCpus(root: FdtNode, count: number): FdtNode[] {
+function addCpus(root: FdtNode, count: number, platform: Riscv64Platform): FdtNode[] {
+  const { timebaseFrequency, mmuType, isaExtensions, cbomBlockSize, cbozBlockSize } = platform;
   const cpus = root.node('cpus').u32('#address-cells', 1).u32('#size-cells', 0);
-  cpus.u32('timebase-frequency', TIMEBASE_FREQUENCY);
+  cpus.u32('timebase-frequency', timebaseFrequency);
   return Array.from({ length: count }, (_, id) => {
     const cpu = cpus
       .node(`cpu@${id.toString(16)}`)
@@ -114,10 +75,12 @@ function addCpus(root: FdtNode, count: number): FdtNode[] {
       .string('compatible', 'riscv')
       .u32('reg', id)
       .string('status', 'okay')
-      .string('mmu-type', 'riscv,sv48')
+      .string('mmu-type', `riscv,${mmuType}`)
       .string('riscv,isa-base', 'rv64i')
-      .string('riscv,isa-extensions', ...ISA_EXTENSIONS)
-      .string('riscv,isa', isaString());
+      .string('riscv,isa-extensions', ...isaExtensions)
+      .string('riscv,isa', isaString(isaExtensions));
+    if (cbomBlockSize !== undefined) cpu.u32('riscv,cbom-block-size', cbomBlockSize);
+    if (cbozBlockSize !== undefined) cpu.u32('riscv,cboz-block-size', cbozBlockSize);
     return cpu
       .node('interrupt-controller')
       .u32('#address-cells', 0)
@@ -128,9 +91,9 @@ function addCpus(root: FdtNode, count: number): FdtNode[] {
 }
 
 /** The older form of the extensions: single letters together, the others after underscores. */
-function isaString(): string {
-  const letters = ISA_EXTENSIONS.filter((name) => name.length === 1).join('');
-  return [`rv64${letters}`, ...ISA_EXTENSIONS.filter((name) => name.length > 1)].join('_');
+function isaString(extensions: readonly string[]): string {
+  const letters = extensions.filter((name) => name.length === 1).join('');
+  return [`rv64${letters}`, ...extensions.filter((name) => name.length > 1)].join('_');
 }
 
 function addImsic(soc: FdtNode, harts: readonly FdtNode[]): FdtNode {
@@ -147,8 +110,8 @@ function addImsic(soc: FdtNode, harts: readonly FdtNode[]): FdtNode {
     .u32('riscv,num-ids', IMSIC_IDENTITIES);
 }
 
-function addAplic(soc: FdtNode, imsic: FdtNode): FdtNode {
-  return soc
+function addAplic(soc: FdtNode, imsic: FdtNode): WiredInterrupts {
+  const aplic = soc
     .node(`interrupt-controller@${APLIC_ADDRESS.toString(16)}`)
     .string('compatible', 'riscv,aplic')
     .u64('reg', APLIC_ADDRESS, APLIC_SIZE)
@@ -157,64 +120,5 @@ function addAplic(soc: FdtNode, imsic: FdtNode): FdtNode {
     .empty('interrupt-controller')
     .cells('msi-parent', imsic)
     .u32('riscv,num-sources', APLIC_SOURCES);
-}
-
-function addSerial(soc: FdtNode, aplic: FdtNode, port: SerialPlacement): FdtNode {
-  return soc
-    .node(`serial@${port.address.toString(16)}`)
-    .string('compatible', 'ns16550a')
-    .u64('reg', port.address, SERIAL_SIZE)
-    .u32('clock-frequency', UART_CLOCK)
-    .u32('current-speed', 115_200)
-    .cells('interrupts-extended', aplic, port.source, LEVEL_HIGH);
-}
-
-function addPci(soc: FdtNode, imsic: FdtNode, pci: PciPlacement): FdtNode {
-  const { configuration, lowWindow, highWindow } = pci;
-  return soc
-    .node(`pci@${configuration.address.toString(16)}`)
-    .string('compatible', `pci-host-${configuration.kind}-generic`)
-    .string('device_type', 'pci')
-    .u64('reg', configuration.address, configuration.size)
-    .u32('bus-range', 0, 0)
-    .u32('#address-cells', 3)
-    .u32('#size-cells', 2)
-    .u32('#interrupt-cells', 1)
-    .empty('dma-coherent')
-    .u32('linux,pci-probe-only', 1)
-    .u32('ranges', ...range(PCI_MEMORY_32, lowWindow), ...range(PCI_MEMORY_64_PREFETCHABLE, highWindow))
-    .cells('msi-parent', imsic);
-}
-
-/** An entry of `ranges` with PCI and CPU addresses equal. */
-function range(flags: number, window: AddressRange): number[] {
-  const start = words(window.start);
-  return [flags, ...start, ...start, ...words(window.end - window.start)];
-}
-
-/** A row for each pin: device and function as the first cell of a PCI address has them, pin, source. */
-function addInterruptMap(pci: FdtNode, aplic: FdtNode, interrupts: readonly PciInterrupt[]): void {
-  if (interrupts.length > 0) {
-    pci
-      .u32('interrupt-map-mask', 0xff00, 0, 0, 7)
-      .cells(
-        'interrupt-map',
-        ...interrupts.flatMap(({ device, function: fn, pin, source }) => [
-          (device << 11) | (fn << 8),
-          0,
-          0,
-          pin,
-          aplic,
-          source,
-          LEVEL_HIGH,
-        ]),
-      );
-  }
-}
-
-function words(value: number): [number, number] {
-  if (!Number.isSafeInteger(value) || value < 0) {
-    throw new RangeError(`${hex(value)} is not an address`);
-  }
-  return [Math.floor(value / 2 ** 32), value % 2 ** 32];
+  return { controller: aplic, addressCells: 0, levelHigh: (source) => [source, LEVEL_HIGH] };
 }

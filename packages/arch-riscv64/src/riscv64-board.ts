@@ -10,6 +10,8 @@ import {
   MachineError,
   type PciPlacement,
   type PlatformDevices,
+  platformOf,
+  randomSeeds,
   type SerialPlacement,
 } from '@tsvmm/arch';
 import { toBytes } from '@tsvmm/fdt';
@@ -36,8 +38,6 @@ import {
   SERIAL_SOURCES,
 } from './layout.ts';
 
-const KASLR_SEED_SIZE = 8;
-const RNG_SEED_SIZE = 256;
 const NO_FIRMWARE = 'riscv64 machines have no firmware: start a kernel, without --bios';
 
 /** The riscv64 machine: S-mode guests on SBI, AIA interrupt controllers, PCI by CAM, four UARTs. */
@@ -49,9 +49,9 @@ export class Riscv64Board implements Board {
   readonly vcpuRegisters: BootRegisters = {};
   readonly #options: BoardOptions;
 
-  /** @throws MachineError UNSUPPORTED for what this board does not have */
+  /** @throws MachineError UNSUPPORTED for what this board does not have, NO_ADDRESS_SPACE for too much memory */
   constructor(options: BoardOptions) {
-    const { ramSize, vcpuCount } = options;
+    const { ramSize, vcpuCount, addressBits } = options;
     if (options.firmwareSize !== undefined) {
       throw new MachineError('UNSUPPORTED', NO_FIRMWARE);
     }
@@ -78,7 +78,7 @@ export class Riscv64Board implements Board {
     this.pci = {
       configuration: { kind: 'cam', address: PCI_CAM_ADDRESS, size: PCI_CAM_SIZE },
       lowWindow: PCI_LOW_WINDOW,
-      highWindow: pciHighWindow(ramSize),
+      highWindow: pciHighWindow(ramSize, addressBits),
       pinSources: PCI_PIN_SOURCES,
     };
   }
@@ -110,14 +110,14 @@ export class Riscv64Board implements Board {
       image.initrd && (await loadInitrd(memory, image.initrd, alignUp(kernel.end, INITRD_ALIGNMENT)));
     const tree = machineDeviceTree({
       ...this.#options,
+      platform: platformOf(options.platform, 'riscv64'),
       commandLine: commandLine.toString(),
       initrd,
       serialPorts: this.serialPorts,
       standardOutput: options.standardOutput,
       pci: this.pci,
       pciInterrupts: options.pciInterrupts,
-      kaslrSeed: crypto.getRandomValues(new Uint8Array(KASLR_SEED_SIZE)),
-      rngSeed: crypto.getRandomValues(new Uint8Array(RNG_SEED_SIZE)),
+      seeds: randomSeeds(),
     });
     const blob = toBytes(tree, { maxSize: FDT_MAXIMUM });
     const address = alignUp(initrd?.end ?? kernel.end, FDT_ALIGNMENT);

@@ -1,5 +1,5 @@
 import type { BusEntry, DeviceEnvironment } from '@tsvmm/devices';
-import type { Architecture, VmOptions } from '@tsvmm/hypervisor';
+import type { Architecture, Platform, VmOptions } from '@tsvmm/hypervisor';
 import type { ByteSource } from '@tsvmm/kernel-loader';
 import type { GuestMemory } from '@tsvmm/vm-memory';
 import type { AddressRange } from './address-allocator.ts';
@@ -50,6 +50,8 @@ export interface BootOptions {
   /** Which serial port is `stdout-path`: its index, if any. */
   readonly standardOutput: number | undefined;
   readonly pciInterrupts: readonly PciInterrupt[];
+  /** What the hypervisor made of the board's {@link Board.vm}. */
+  readonly platform: Platform;
 }
 
 /** Values of a vCPU's registers, by their manual's names (see `VcpuRegisters` of @tsvmm/hypervisor). */

@@ -12,6 +12,12 @@ export type {
   PlatformOptions,
   SerialPlacement,
 } from './board.ts';
+export { addChosen, type Chosen, randomSeeds, type Seeds } from './device-tree/chosen.ts';
+export { addMemory } from './device-tree/memory.ts';
+export { addPciHost } from './device-tree/pci-host.ts';
+export { addUart } from './device-tree/uart.ts';
+export type { WiredInterrupts } from './device-tree/wired-interrupts.ts';
 export { MachineError, type MachineErrorCode } from './errors.ts';
-export { loadInitrd } from './initrd.ts';
 export { KernelCommandLine } from './kernel-command-line.ts';
+export { loadFirmware, loadInitrd } from './load.ts';
+export { platformOf } from './platform.ts';

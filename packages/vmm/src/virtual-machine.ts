@@ -146,6 +146,7 @@ export class VirtualMachine implements AsyncDisposable {
       parameters: ['panic=-1', ...consoles.parameters, ...resolved.params],
       standardOutput: consoles.standardOutput,
       pciInterrupts: pciInterrupts(devices.pci),
+      platform: vm.platform,
     });
     signal?.throwIfAborted();
     return new VirtualMachine({

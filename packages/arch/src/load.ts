@@ -11,15 +11,36 @@ const PIECE = 2 ** 20;
  * @returns where it is
  * @throws MachineError MEMORY_TOO_SMALL before anything is written, IMAGE_READ when the source breaks off
  */
-export async function loadInitrd(
+export function loadInitrd(memory: GuestMemory, source: ByteSource, address: number): Promise<AddressRange> {
+  const advice = 'raise --mem, or use a smaller --initrd';
+  return loadWhole(memory, source, address, { name: 'initrd', advice });
+}
+
+/**
+ * Writes firmware to guest memory, as it is.
+ *
+ * @returns where it is
+ * @throws MachineError MEMORY_TOO_SMALL before anything is written, IMAGE_READ when the source breaks off
+ */
+export function loadFirmware(
   memory: GuestMemory,
   source: ByteSource,
   address: number,
 ): Promise<AddressRange> {
+  const advice = 'raise --mem, or use a smaller --bios';
+  return loadWhole(memory, source, address, { name: 'firmware', advice });
+}
+
+async function loadWhole(
+  memory: GuestMemory,
+  source: ByteSource,
+  address: number,
+  { name, advice }: { readonly name: string; readonly advice: string },
+): Promise<AddressRange> {
   if (!memory.contains(address, source.size)) {
     throw new MachineError(
       'MEMORY_TOO_SMALL',
-      `the initrd has ${mib(source.size)} MiB, and after the kernel (from ${hex(address)}) there are ${mib(Math.max(0, memory.end - address))} MiB of memory: raise --mem, or use a smaller --initrd`,
+      `the ${name} has ${mib(source.size)} MiB, and from ${hex(address)} on there are ${mib(Math.max(0, memory.end - address))} MiB of memory: ${advice}`,
     );
   }
   for (let done = 0; done < source.size; ) {
@@ -28,7 +49,7 @@ export async function loadInitrd(
     if (count <= 0) {
       throw new MachineError(
         'IMAGE_READ',
-        `the initrd ended after ${done} of ${source.size} bytes: it was changed while it was read, start again`,
+        `the ${name} ended after ${done} of ${source.size} bytes: it was changed while it was read, start again`,
       );
     }
     done += count;
