@@ -1,0 +1,185 @@
+import {
+  type AddressRange,
+  addChosen,
+  addMemory,
+  addPciHost,
+  addUart,
+  type PciInterrupt,
+  type PciPlacement,
+  type Seeds,
+  type SerialPlacement,
+} from '@tsvmm/arch';
+import { DeviceTree, type FdtNode } from '@tsvmm/fdt';
+import type { Aarch64Platform } from '@tsvmm/hypervisor';
+import { GicInterrupts, LEVEL_HIGH, LEVEL_LOW } from './interrupts.ts';
+import {
+  GIC_CPU_INTERFACE_ADDRESS,
+  GIC_CPU_INTERFACE_SIZE,
+  GIC_DISTRIBUTOR_ADDRESS,
+  GIC_DISTRIBUTOR_SIZE,
+  GIC_ITS_ADDRESS,
+  GIC_ITS_SIZE,
+  GIC_MAINTENANCE_PPI,
+  GIC_REDISTRIBUTOR_SIZE,
+  RAM_START,
+  RTC_ADDRESS,
+  RTC_SIZE,
+  RTC_SOURCE,
+  TIMER_PPIS,
+  VIRTUAL_EL2_TIMER_PPI,
+} from './layout.ts';
+
+/** INTID of PPI 0. */
+const FIRST_PPI = 16;
+/** PrimeCell identification of a PL030, which is what the driver goes by. */
+const PL030_ID = 0x0004_1030;
+/** The clock of the clock's bus, in Hz: its driver asks for one, and nothing depends on it. */
+const RTC_BUS_CLOCK = 3_141_592;
+/** Requester ids that may send MSIs: all of a PCI segment's. */
+const REQUESTER_IDS = 0x1_0000;
+
+export interface DeviceTreeOptions {
+  /** What the hypervisor has made of the machine. */
+  readonly platform: Aarch64Platform;
+  /** Bytes. */
+  readonly ramSize: number;
+  readonly commandLine: string;
+  /** Where kernel or firmware are. */
+  readonly image: AddressRange;
+  readonly initrd: AddressRange | undefined;
+  readonly serialPorts: readonly SerialPlacement[];
+  /** Index of the port that is `stdout-path`. */
+  readonly standardOutput: number | undefined;
+  readonly pci: PciPlacement;
+  readonly pciInterrupts: readonly PciInterrupt[];
+  /** Whether there is a real-time clock. */
+  readonly rtc: boolean;
+  readonly seeds: Seeds;
+}
+
+/** The machine as the guest is told of it. */
+export function machineDeviceTree(options: DeviceTreeOptions): DeviceTree {
+  const { platform, image } = options;
+  const tree = new DeviceTree();
+  const { root } = tree;
+  root.u32('#address-cells', 2).u32('#size-cells', 2).string('compatible', 'linux,dummy-virt');
+  root.string('model', 'tsvmm aarch64');
+
+  const gic = addGic(root, platform);
+  root.cells('interrupt-parent', gic);
+  const interrupts = new GicInterrupts(gic, platform.gicVersion, platform.affinities.length);
+  addMaintenanceInterrupt(gic, platform, interrupts);
+  addMemory(root, RAM_START, options.ramSize);
+  // For firmware that verifies what it starts.
+  root
+    .node('config')
+    .u32('kernel-address', image.start)
+    .u32('kernel-size', image.end - image.start);
+  addPsci(root, platform);
+  addCpus(root, platform.affinities);
+  addTimer(root, platform, interrupts);
+  addPmu(root, platform, interrupts);
+  const serials = options.serialPorts.map((port) => addUart(root, port, interrupts));
+  if (options.rtc) addRtc(root, interrupts);
+  const pci = addPciHost(root, options.pci, options.pciInterrupts, interrupts);
+  addIts(gic, pci, platform);
+  addChosen(root, {
+    commandLine: options.commandLine,
+    initrd: options.initrd,
+    standardOutput: options.standardOutput === undefined ? undefined : serials[options.standardOutput],
+    seeds: options.seeds,
+  });
+  return tree;
+}
+
+function addGic(root: FdtNode, { gicVersion, affinities }: Aarch64Platform): FdtNode {
+  const redistributors = affinities.length * GIC_REDISTRIBUTOR_SIZE;
+  const [compatible, address, size] =
+    gicVersion === 3
+      ? ['arm,gic-v3', GIC_DISTRIBUTOR_ADDRESS - redistributors, redistributors]
+      : ['arm,cortex-a15-gic', GIC_CPU_INTERFACE_ADDRESS, GIC_CPU_INTERFACE_SIZE];
+  return root
+    .node(`interrupt-controller@${GIC_DISTRIBUTOR_ADDRESS.toString(16)}`)
+    .string('compatible', String(compatible))
+    .u64('reg', GIC_DISTRIBUTOR_ADDRESS, GIC_DISTRIBUTOR_SIZE, Number(address), Number(size))
+    .empty('interrupt-controller')
+    .u32('#interrupt-cells', 3)
+    .u32('#address-cells', 2)
+    .u32('#size-cells', 2)
+    .empty('ranges');
+}
+
+/** A guest that is a hypervisor needs it for its own guests. */
+function addMaintenanceInterrupt(gic: FdtNode, { hasEl2 }: Aarch64Platform, interrupts: GicInterrupts): void {
+  if (hasEl2) gic.u32('interrupts', ...interrupts.privatePeripheral(GIC_MAINTENANCE_PPI, LEVEL_HIGH));
+}
+
+/** The device id that the ITS looks an MSI up by is the PCI function's requester id. */
+function addIts(gic: FdtNode, pci: FdtNode, { hasIts }: Aarch64Platform): void {
+  if (!hasIts) return;
+  const its = gic
+    .node(`msi-controller@${GIC_ITS_ADDRESS.toString(16)}`)
+    .string('compatible', 'arm,gic-v3-its')
+    .u64('reg', GIC_ITS_ADDRESS, GIC_ITS_SIZE)
+    .empty('msi-controller')
+    .u32('#msi-cells', 1);
+  pci.cells('msi-map', 0, its, 0, REQUESTER_IDS);
+}
+
+/** Linux, Documentation/devicetree/bindings/arm/psci.yaml. */
+function addPsci(root: FdtNode, { psci, psciConduit }: Aarch64Platform): void {
+  const versions = psci.major >= 1 ? ['arm,psci-1.0', 'arm,psci-0.2'] : ['arm,psci-0.2'];
+  root
+    .node('psci')
+    .string('compatible', ...versions)
+    .string('method', psciConduit);
+}
+
+function addCpus(root: FdtNode, affinities: readonly number[]): void {
+  const cells = affinities.some((affinity) => affinity >= 2 ** 32) ? 2 : 1;
+  const cpus = root.node('cpus').u32('#address-cells', cells).u32('#size-cells', 0);
+  for (const affinity of affinities) {
+    const cpu = cpus
+      .node(`cpu@${affinity.toString(16)}`)
+      .string('device_type', 'cpu')
+      .string('compatible', 'arm,armv8')
+      .string('enable-method', 'psci');
+    if (cells === 2) cpu.u64('reg', affinity);
+    else cpu.u32('reg', affinity);
+  }
+}
+
+/** Linux, Documentation/devicetree/bindings/timer/arm,arch_timer.yaml. */
+function addTimer(root: FdtNode, { hasEl2 }: Aarch64Platform, interrupts: GicInterrupts): void {
+  const ppis = hasEl2 ? [...TIMER_PPIS, VIRTUAL_EL2_TIMER_PPI] : TIMER_PPIS;
+  root
+    .node('timer')
+    .string('compatible', 'arm,armv8-timer')
+    .u32('interrupts', ...ppis.flatMap((ppi) => interrupts.privatePeripheral(ppi, LEVEL_LOW)))
+    .empty('always-on');
+}
+
+function addPmu(root: FdtNode, { pmuInterrupt }: Aarch64Platform, interrupts: GicInterrupts): void {
+  if (pmuInterrupt === undefined) return;
+  root
+    .node('pmu')
+    .string('compatible', 'arm,armv8-pmuv3')
+    .u32('interrupts', ...interrupts.privatePeripheral(pmuInterrupt - FIRST_PPI, LEVEL_HIGH));
+}
+
+function addRtc(root: FdtNode, interrupts: GicInterrupts): void {
+  const clock = root
+    .node('apb-pclk')
+    .string('compatible', 'fixed-clock')
+    .u32('#clock-cells', 0)
+    .u32('clock-frequency', RTC_BUS_CLOCK)
+    .string('clock-output-names', 'apb_pclk');
+  root
+    .node(`rtc@${RTC_ADDRESS.toString(16)}`)
+    .string('compatible', 'arm,pl030', 'arm,primecell')
+    .u32('arm,primecell-periphid', PL030_ID)
+    .u64('reg', RTC_ADDRESS, RTC_SIZE)
+    .u32('interrupts', ...interrupts.levelHigh(RTC_SOURCE))
+    .cells('clocks', clock)
+    .string('clock-names', 'apb_pclk');
+}
