@@ -17,6 +17,7 @@ import type { PciRootDescriptor } from './pci/topology.ts';
 import { AcpiPm, type AcpiPmDescriptor } from './platform/acpi-pm.ts';
 import { CmosRtc, type CmosRtcDescriptor } from './platform/cmos-rtc.ts';
 import { I8042, type I8042Descriptor } from './platform/i8042.ts';
+import { Pl030, type Pl030Descriptor } from './platform/pl030.ts';
 import { Uart16550, type Uart16550Descriptor } from './serial/uart16550.ts';
 import type { IntxDescriptor, VirtioPciDescriptor } from './virtio/device.ts';
 import { VirtioPciFunction } from './virtio/transport/virtio-pci.ts';
@@ -27,6 +28,7 @@ export type DeviceDescriptor =
   | AcpiPmDescriptor
   | CmosRtcDescriptor
   | I8042Descriptor
+  | Pl030Descriptor
   /** Configuration space: in memory as ECAM or CAM, or at ports 0xCF8 to 0xCFF. */
   | {
       readonly kind: 'pci-config';
@@ -98,6 +100,8 @@ function attachDevice(
       return attachCmosRtc(descriptor, environment);
     case 'i8042':
       return new I8042(environment.reset);
+    case 'pl030':
+      return attachPl030(descriptor, environment);
     case 'pci-config': {
       const root = rootOf(descriptor.root);
       if (descriptor.mechanism === 'port-io') return new PciPortIo(root, environment.reset);
@@ -135,6 +139,11 @@ export function attachCmosRtc(descriptor: CmosRtcDescriptor, environment: Device
   return new CmosRtc(descriptor, environment.interrupts.line(descriptor.interrupt), {
     onAlarm: () => pm?.raiseRtcAlarm(),
   });
+}
+
+/** Makes the register half of a PL030; the one that a `DeviceClock` gets is made the same way. */
+export function attachPl030(descriptor: Pl030Descriptor, environment: DeviceEnvironment): Pl030 {
+  return new Pl030(descriptor, environment.interrupts.line(descriptor.interrupt));
 }
 
 /** Makes a root complex with the register halves of all its functions. */

@@ -3,6 +3,7 @@ export {
   attachBus,
   attachCmosRtc,
   attachPciRoot,
+  attachPl030,
   attachUart16550,
   type BusDescriptor,
   type BusEntry,
@@ -73,6 +74,13 @@ export {
 } from './platform/cmos-rtc.ts';
 export { CmosTimeRegister } from './platform/cmos-time.ts';
 export { I8042, I8042_LENGTH, I8042_PORT, type I8042Descriptor } from './platform/i8042.ts';
+export {
+  describePl030,
+  PL030_LENGTH,
+  Pl030,
+  type Pl030Descriptor,
+  type Pl030Options,
+} from './platform/pl030.ts';
 export { ByteRing } from './serial/byte-ring.ts';
 export { SerialInput } from './serial/serial-input.ts';
 export { SerialOutput, type SerialOutputOptions } from './serial/serial-output.ts';
