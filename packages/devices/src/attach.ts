@@ -168,6 +168,7 @@ export function attachIntx(intx: IntxDescriptor | undefined, environment: Device
 function attachVirtioPci(descriptor: VirtioPciDescriptor, environment: DeviceEnvironment): VirtioPciFunction {
   return new VirtioPciFunction(descriptor.parts, {
     msi: environment.interrupts.msi,
+    requesterId: routingId(descriptor.address),
     line: attachIntx(descriptor.intx, environment),
     kicks: descriptor.kicks.map((fd) => EventFd.fromDescriptor(fd)),
     control: EventFd.fromDescriptor(descriptor.control),

@@ -8,8 +8,10 @@ export interface MsiSender {
    * @param addressLow bits 31…0 of the message address
    * @param addressHigh bits 63…32 of the message address
    * @param data the message data, 32 bits
+   * @param requesterId bus, device and function of the sender in 16 bits, as PCI puts them: some controllers look the
+   * interrupt up by it
    */
-  send(addressLow: number, addressHigh: number, data: number): void;
+  send(addressLow: number, addressHigh: number, data: number, requesterId: number): void;
 }
 
 /** One level-triggered input of the interrupt controller. */

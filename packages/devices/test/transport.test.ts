@@ -121,6 +121,29 @@ test('a masked vector stays pending until it is unmasked', async () => {
   expect(guest.interrupts.message(6)).toBe(2);
 });
 
+test('a message says which function it comes from, from whatever thread', async () => {
+  await using machine = await rng();
+  const { guest } = machine;
+  const driver = new VirtioDriver(guest, 1);
+  start(driver, 5);
+  const deviceOne = 1 << 3;
+  const add = () => driver.queues[0]?.add([{ address: guest.allocate(8), length: 8, write: true }]);
+  add();
+  driver.kick(0);
+  await guest.interrupts.nextMessage(5, 0);
+  expect(guest.interrupts.requesterId).toBe(deviceOne);
+
+  const { interrupts } = guest;
+  driver.setVector(1, 5, true);
+  driver.queues[0]?.take();
+  add();
+  driver.kick(0);
+  while (guest.read(driver.pba, 4) === 0) await new Promise(setImmediate);
+  // Unmasking sends it from this thread.
+  driver.setVector(1, 6);
+  expect([interrupts.message(6), interrupts.requesterId]).toEqual([1, deviceOne]);
+});
+
 test('without MSI-X the INTx line follows the ISR register', async () => {
   await using machine = await rng();
   const { guest } = machine;

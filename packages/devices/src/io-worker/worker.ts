@@ -2,6 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { EventFd, setThreadName, type Watcher } from '@tsvmm/base';
 import { attachIntx } from '../attach.ts';
+import { routingId } from '../pci/address.ts';
 import { PciConfigurationSpace } from '../pci/configuration-space.ts';
 import { Msix } from '../pci/msix.ts';
 import { BackendHost } from '../virtio/backend-host.ts';
@@ -25,7 +26,7 @@ send({ kind: 'ready' });
 function startDevice(device: VirtioPciDescriptor, { memory, interrupts }: IoEnvironment): BackendHost {
   const { parts } = device;
   const space = new PciConfigurationSpace(parts.space);
-  const msix = new Msix(parts.msix, space, interrupts.msi);
+  const msix = new Msix(parts.msix, space, interrupts.msi, routingId(device.address));
   const line = attachIntx(device.intx, { interrupts });
   const host = new BackendHost({
     name: device.name,

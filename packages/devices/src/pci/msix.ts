@@ -73,8 +73,15 @@ export class Msix {
   readonly #space: PciConfigurationSpace;
   readonly #capability: number;
   readonly #sender: MsiSender;
+  readonly #requesterId: number;
 
-  constructor(descriptor: MsixDescriptor, space: PciConfigurationSpace, sender: MsiSender) {
+  /** @param requesterId the function's routing id, by which interrupt controllers know it */
+  constructor(
+    descriptor: MsixDescriptor,
+    space: PciConfigurationSpace,
+    sender: MsiSender,
+    requesterId: number,
+  ) {
     const { lock, vectors } = header.attach(descriptor.state);
     this.#mutex = new SharedMutex(lock);
     this.#vectors = vectors.load();
@@ -83,6 +90,7 @@ export class Msix {
     this.#space = space;
     this.#capability = descriptor.capability;
     this.#sender = sender;
+    this.#requesterId = requesterId;
   }
 
   /** Whether the guest uses MSI-X instead of INTx. */
@@ -173,7 +181,12 @@ export class Msix {
 
   #send(vector: number): void {
     const entry = vector * 4;
-    this.#sender.send(this.#table[entry] ?? 0, this.#table[entry + 1] ?? 0, this.#table[entry + 2] ?? 0);
+    this.#sender.send(
+      this.#table[entry] ?? 0,
+      this.#table[entry + 1] ?? 0,
+      this.#table[entry + 2] ?? 0,
+      this.#requesterId,
+    );
   }
 }
 

@@ -6,11 +6,13 @@ export const RAM = 0x8000_0000;
 /** The address to which the guest's MSI-X vectors write; the data says which one it is. */
 export const MSI_ADDRESS = 0x2800_0000;
 const MESSAGES = 32;
+/** The word with the requester id of the last message. */
+const REQUESTER = 63;
 
 /** What all threads of a test machine share, as plain data. */
 export interface SharedMachine {
   readonly memory: GuestMemoryDescriptor;
-  /** How often each MSI message number, and from 32 on each interrupt line, was raised; a word each. */
+  /** How often each MSI message number, and from 32 on each interrupt line, was raised; then who sent one last. */
   readonly interrupts: SharedArrayBuffer;
 }
 
@@ -25,10 +27,11 @@ export function attachInterrupts(shared: SharedMachine): DeviceInterrupts {
   const counts = new Int32Array(shared.interrupts);
   return {
     msi: {
-      send(addressLow, addressHigh, data) {
+      send(addressLow, addressHigh, data, requesterId) {
         if (addressLow !== MSI_ADDRESS || addressHigh !== 0 || data >= MESSAGES) {
           throw new Error(`MSI to ${addressHigh}:${addressLow} with ${data}`);
         }
+        Atomics.store(counts, REQUESTER, requesterId);
         Atomics.add(counts, data, 1);
         Atomics.notify(counts, data);
       },
@@ -50,6 +53,10 @@ export class InterruptCounts {
   }
   message(data: number): number {
     return Atomics.load(this.#counts, data);
+  }
+  /** Who sent the last message. */
+  get requesterId(): number {
+    return Atomics.load(this.#counts, REQUESTER);
   }
   line(source: number): boolean {
     return Atomics.load(this.#counts, MESSAGES + source) === 1;

@@ -115,6 +115,8 @@ export function doorbells(space: SharedArrayBuffer, kicks: readonly number[]): D
 /** What the register half of a virtio-pci function calls. */
 export interface VirtioPciWiring {
   readonly msi: MsiSender;
+  /** What it calls itself when it sends MSIs: its routing id. */
+  readonly requesterId: number;
   readonly line: InterruptLine;
   /** One for each queue: wakes its back end. */
   readonly kicks: readonly Signal[];
@@ -135,7 +137,7 @@ export class VirtioPciFunction implements PciFunction {
 
   constructor(parts: VirtioPciParts, wiring: VirtioPciWiring) {
     this.space = new PciConfigurationSpace(parts.space);
-    this.#msix = new Msix(parts.msix, this.space, wiring.msi);
+    this.#msix = new Msix(parts.msix, this.space, wiring.msi, wiring.requesterId);
     this.#msixCapability = parts.msix.capability;
     this.#pciCfg = parts.pciCfgCapability;
     this.#kicks = wiring.kicks;
