@@ -32,6 +32,20 @@ export function compressionOf(head: Uint8Array): string | undefined {
 }
 
 /**
+ * The first `length` bytes of `packed`, unpacked, or all there is.
+ * @throws KernelImageError UNSUPPORTED_COMPRESSION, DECOMPRESSION_FAILED
+ */
+export async function decompressHead(
+  packed: ByteSource,
+  compression: string,
+  length: number,
+  decompressors: Decompressors,
+): Promise<ByteSource> {
+  const { chunks } = await unpack(packed, compression, length, decompressors);
+  return bytesSource(...chunks);
+}
+
+/**
  * The whole of `packed`, unpacked; never more than `limit` bytes, whatever it claims.
  * @throws KernelImageError UNSUPPORTED_COMPRESSION, DECOMPRESSION_FAILED, TOO_LARGE
  */
@@ -41,25 +55,36 @@ export async function decompress(
   limit: number,
   decompressors: Decompressors,
 ): Promise<ByteSource> {
+  const { chunks, size } = await unpack(packed, compression, limit, decompressors);
+  if (size > limit) {
+    const message = `The kernel unpacks to more than ${limit} bytes: it is no kernel, or the limit must be raised.`;
+    throw new KernelImageError('TOO_LARGE', message);
+  }
+  return bytesSource(...chunks);
+}
+
+/** Unpacks until there is more than `enough`. */
+async function unpack(
+  packed: ByteSource,
+  compression: string,
+  enough: number,
+  decompressors: Decompressors,
+): Promise<{ readonly chunks: readonly Uint8Array[]; readonly size: number }> {
   const decompressor = decompressorFor(compression, decompressors);
   const chunks: Uint8Array[] = [];
   let size = 0;
   try {
     for await (const chunk of decompressor(streamOf(packed))) {
       size += chunk.length;
-      if (size > limit) break;
       chunks.push(chunk);
+      if (size > enough) break;
     }
   } catch (cause) {
     if (cause instanceof KernelImageError) throw cause;
     const message = `The kernel's ${compression} data is damaged or cut short: get the file again.`;
     throw new KernelImageError('DECOMPRESSION_FAILED', message, { cause });
   }
-  if (size > limit) {
-    const message = `The kernel unpacks to more than ${limit} bytes: it is no kernel, or the limit must be raised.`;
-    throw new KernelImageError('TOO_LARGE', message);
-  }
-  return bytesSource(...chunks);
+  return { chunks, size };
 }
 
 function decompressorFor(compression: string, decompressors: Decompressors): Decompressor {

@@ -21,6 +21,18 @@ const MACHINES: Readonly<Record<Architecture, readonly number[]>> = {
   aarch64: [183],
   x86_64: [62, 3],
 };
+/** The architecture of an ELF file. @throws KernelImageError WRONG_ARCHITECTURE for one that no machine here has */
+export function elfArchitecture(head: Uint8Array): Architecture {
+  const data = new DataView(head.buffer, head.byteOffset, head.length);
+  const machine = head.length < 20 ? 0 : data.getUint16(18, head[5] === ELFDATA2LSB);
+  for (const [architecture, machines] of Object.entries(MACHINES)) {
+    if (machines.includes(machine)) return architecture as Architecture;
+  }
+  const name = MACHINE_NAMES[machine] ?? `machine ${machine}`;
+  const message = `The kernel is for ${name}: give one for ${Object.keys(MACHINES).join(', ')}.`;
+  throw new KernelImageError('WRONG_ARCHITECTURE', message);
+}
+
 const MACHINE_NAMES: Readonly<Record<number, string>> = {
   3: 'i386',
   8: 'MIPS',
@@ -78,6 +90,8 @@ export async function loadElf(
     source,
     segments.filter(({ type }) => type === PT_NOTE),
   );
+
+  if (pvh !== undefined && !isInside(loads, pvh)) throw malformed('its PVH entry is in none of its segments');
 
   for (const { address, offset, fileSize, memorySize } of loads) {
     await copyToGuest(source, offset, fileSize, memory, address);
@@ -165,9 +179,12 @@ function physicalEntry(segments: readonly Segment[], entry: bigint): number {
     if (within >= 0n && within < BigInt(memorySize)) return address + Number(within);
   }
   const physical = Number(entry);
-  const inside = segments.some(
-    ({ address, memorySize }) => physical >= address && physical < address + memorySize,
-  );
-  if (!inside) throw malformed(`its entry, 0x${entry.toString(16)}, is in none of its segments`);
+  if (!isInside(segments, physical)) {
+    throw malformed(`its entry, 0x${entry.toString(16)}, is in none of its segments`);
+  }
   return physical;
+}
+
+function isInside(segments: readonly Segment[], physical: number): boolean {
+  return segments.some(({ address, memorySize }) => physical >= address && physical < address + memorySize);
 }

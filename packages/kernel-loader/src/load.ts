@@ -1,16 +1,23 @@
-import { compressionOf, decompress } from './decompress.ts';
-import { isElf, loadElf } from './elf.ts';
+import { isBzImage, loadBzImage } from './bzimage.ts';
+import { compressionOf, type Decompressors, decompress, decompressHead } from './decompress.ts';
+import { elfArchitecture, isElf, loadElf } from './elf.ts';
 import { KernelImageError } from './errors.ts';
 import { imageArchitecture, loadImage } from './image.ts';
 import type { KernelMemory } from './memory.ts';
+import { findMultiboot, loadMultiboot, MULTIBOOT_SEARCH, multibootHasAddresses } from './multiboot.ts';
 import type { Architecture, LoadedKernel, LoadOptions } from './options.ts';
 import { type ByteSource, readFully, sliceSource } from './source.ts';
 import { isZboot, zbootPayload } from './zboot.ts';
 
 /** Enough of the file to recognise every format. */
-const HEAD_SIZE = 4096;
+const HEAD_SIZE = MULTIBOOT_SEARCH;
 /** Packings around a kernel: an EFI zboot image inside a gzip file has two. */
 const MAX_LAYERS = 3;
+const DEFAULT_MAX_UNPACKED_SIZE = 512 << 20;
+/** From the start of RAM: crosvm's place for bzImages. */
+const BZIMAGE_OFFSET = 0x20_0000;
+
+type Unpack = (packed: ByteSource, compression: string) => Promise<ByteSource>;
 
 /**
  * Recognises the kernel in `file`, unpacks it if it is compressed, and writes it to `memory`.
@@ -21,7 +28,33 @@ export async function loadKernel(
   memory: KernelMemory,
   options: LoadOptions,
 ): Promise<LoadedKernel> {
-  const { decompressors = {}, maxUnpackedSize = 512 << 20 } = options;
+  const { decompressors = {}, maxUnpackedSize = DEFAULT_MAX_UNPACKED_SIZE } = options;
+  const { source, head, compression } = await unwrap(file, (packed, kind) =>
+    decompress(packed, kind, maxUnpackedSize, decompressors),
+  );
+  return { ...(await loadPlain(source, head, memory, options)), compression };
+}
+
+/**
+ * The architecture that the kernel in `file` is for. Of a compressed one only the beginning is unpacked.
+ * @throws KernelImageError when it is no kernel, or for an architecture that no machine here has
+ */
+export async function kernelArchitecture(
+  file: ByteSource,
+  decompressors: Decompressors = {},
+): Promise<Architecture> {
+  const { head } = await unwrap(file, (packed, kind) =>
+    decompressHead(packed, kind, HEAD_SIZE, decompressors),
+  );
+  if (isElf(head)) return elfArchitecture(head);
+  const architecture = imageArchitecture(head);
+  if (architecture !== undefined) return architecture;
+  if (isBzImage(head) || findMultiboot(head) !== undefined) return 'x86_64';
+  throw noKernel(head);
+}
+
+/** Takes off what is around a kernel. */
+async function unwrap(file: ByteSource, unpack: Unpack) {
   const compression: string[] = [];
   let source = file;
   for (;;) {
@@ -33,7 +66,7 @@ export async function loadKernel(
       source = sliceSource(source, payload.offset, payload.size);
       kind = payload.compression;
     }
-    if (kind === undefined) return { ...(await loadPlain(source, head, memory, options)), compression };
+    if (kind === undefined) return { source, head, compression };
     compression.push(kind);
     if (compression.length > MAX_LAYERS) {
       throw new KernelImageError(
@@ -41,7 +74,7 @@ export async function loadKernel(
         'The file is compressed again and again: give the kernel itself.',
       );
     }
-    source = await decompress(source, kind, maxUnpackedSize, decompressors);
+    source = await unpack(source, kind);
   }
 }
 
@@ -51,31 +84,29 @@ async function loadPlain(
   memory: KernelMemory,
   options: LoadOptions,
 ): Promise<Omit<LoadedKernel, 'compression'>> {
-  if (isElf(head)) return loadElf(source, head, memory, options);
-  if (imageArchitecture(head) !== undefined) return loadImage(source, head, memory, options);
-  if (isBzImage(head)) throw bzImage(options.architecture);
-  const what = head[0] === 0x4d && head[1] === 0x5a ? 'an EFI program without a kernel header' : 'no kernel';
-  throw new KernelImageError(
-    'NOT_A_KERNEL',
-    `The file is ${what}: give a Linux kernel as ELF (vmlinux), as Image, or as an EFI zboot image (vmlinuz).`,
-  );
-}
-
-/** Documentation/arch/x86/boot.rst: "HdrS" at 0x202, behind the boot flag. */
-function isBzImage(head: Uint8Array): boolean {
-  return (
-    head[0x1fe] === 0x55 &&
-    head[0x1ff] === 0xaa &&
-    String.fromCharCode(...head.subarray(0x202, 0x206)) === 'HdrS'
-  );
-}
-
-function bzImage(architecture: Architecture): KernelImageError {
-  if (architecture !== 'x86_64') {
-    const message = `The kernel is a bzImage for x86; this machine is ${architecture}: give a kernel built for it.`;
-    return new KernelImageError('WRONG_ARCHITECTURE', message);
+  const multiboot = options.architecture === 'x86_64' ? findMultiboot(head) : undefined;
+  if (multiboot !== undefined && multibootHasAddresses(head, multiboot)) {
+    return { ...(await loadMultiboot(source, head, multiboot, memory)), isMultiboot: true };
   }
-  const message =
-    "x86 kernels load as ELF, not as bzImage: unpack it with the kernel's scripts/extract-vmlinux.";
-  return new KernelImageError('UNSUPPORTED_FORMAT', message);
+  if (isElf(head)) {
+    const loaded = await loadElf(source, head, memory, options);
+    return multiboot === undefined ? loaded : { ...loaded, isMultiboot: true };
+  }
+  if (imageArchitecture(head) !== undefined) return loadImage(source, head, memory, options);
+  if (isBzImage(head)) {
+    if (options.architecture === 'x86_64') {
+      return loadBzImage(source, head, memory, options.ramBase + BZIMAGE_OFFSET);
+    }
+    const message = `The kernel is a bzImage for x86; this machine is ${options.architecture}: give a kernel built for it.`;
+    throw new KernelImageError('WRONG_ARCHITECTURE', message);
+  }
+  throw noKernel(head);
+}
+
+function noKernel(head: Uint8Array): KernelImageError {
+  const what = head[0] === 0x4d && head[1] === 0x5a ? 'an EFI program without a kernel header' : 'no kernel';
+  return new KernelImageError(
+    'NOT_A_KERNEL',
+    `The file is ${what}: give a Linux kernel as bzImage or EFI zboot image (vmlinuz), as Image, or as ELF (vmlinux).`,
+  );
 }

@@ -117,3 +117,68 @@ export function zboot(compression: string, payload: Uint8Array): Uint8Array {
   file.set(payload, offset);
   return file;
 }
+
+/** Fields of a bzImage's setup header, by their names in Documentation/arch/x86/boot.rst, with their offsets and widths. */
+const SETUP_FIELDS = {
+  setup_sects: [0x1f1, 1],
+  syssize: [0x1f4, 4],
+  boot_flag: [0x1fe, 2],
+  jump: [0x200, 2],
+  header: [0x202, 4],
+  version: [0x206, 2],
+  loadflags: [0x211, 1],
+  initrd_addr_max: [0x22c, 4],
+  kernel_alignment: [0x230, 4],
+  relocatable_kernel: [0x234, 1],
+  xloadflags: [0x236, 2],
+  cmdline_size: [0x238, 4],
+  pref_address: [0x258, 8],
+  init_size: [0x260, 4],
+} as const;
+
+/** A bzImage with a protected-mode kernel of `size` bytes, all 0x66; a modern one unless the fields say otherwise. */
+export function bzImage(
+  fields: Partial<Record<keyof typeof SETUP_FIELDS, number>> = {},
+  size = 4096,
+): Uint8Array {
+  const all = {
+    setup_sects: 3,
+    syssize: Math.ceil(size / 16),
+    boot_flag: 0xaa55,
+    jump: 0x6aeb,
+    header: 0x5372_6448,
+    version: 0x020f,
+    loadflags: 1,
+    initrd_addr_max: 0x7fff_ffff,
+    kernel_alignment: 0x1_0000,
+    relocatable_kernel: 1,
+    xloadflags: 3,
+    cmdline_size: 2047,
+    pref_address: 0x28_0000,
+    init_size: 0x8_0000,
+    ...fields,
+  };
+  const offset = ((all.setup_sects || 4) + 1) * 512;
+  const file = new Uint8Array(offset + size).fill(0x66, offset);
+  const data = new DataView(file.buffer);
+  for (const [name, [at, width]] of Object.entries(SETUP_FIELDS)) {
+    const value = all[name as keyof typeof SETUP_FIELDS];
+    if (width === 1) data.setUint8(at, value);
+    else if (width === 2) data.setUint16(at, value, true);
+    else if (width === 4) data.setUint32(at, value, true);
+    else data.setBigUint64(at, BigInt(value), true);
+  }
+  return file;
+}
+
+/** A kernel of 4,096 bytes with a Multiboot header at its 64th; without addresses unless given. */
+export function multiboot(
+  flags: number,
+  addresses: readonly number[] = [],
+  file: Uint8Array = new Uint8Array(4096).fill(0x55),
+): Uint8Array {
+  const data = new DataView(file.buffer, file.byteOffset, file.length);
+  const words = [0x1bad_b002, flags, -(0x1bad_b002 + flags), ...addresses];
+  for (const [index, word] of words.entries()) data.setUint32(64 + index * 4, word, true);
+  return file;
+}
