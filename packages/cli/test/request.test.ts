@@ -30,6 +30,9 @@ describe('options become a configuration', () => {
     [['--no-rng', '--no-usb', '--no-balloon', '--disable-sandbox'], { ...nothing, rng: false }],
     [['--hypervisor', 'soft'], { ...nothing, hypervisor: { kind: 'soft' } }],
     [['--hypervisor=auto'], { ...nothing, hypervisor: { kind: 'auto' } }],
+    [['--hypervisor', 'kvm'], { ...nothing, hypervisor: { kind: 'kvm' } }],
+    [['--hypervisor', 'kvm[device=/dev/k]'], { ...nothing, hypervisor: { kind: 'kvm', device: '/dev/k' } }],
+    [['--kvm-device', '/dev/k'], { ...nothing, hypervisor: { kind: 'kvm', device: '/dev/k' } }],
   ])('%j', (args, configuration) => {
     expect(configurationOf(...args)).toEqual(configuration);
   });
@@ -81,7 +84,7 @@ describe('values that cannot be read', () => {
     [['-c', '4,clusters=[[0,1],[2,3]]'], '-c: clusters is not built yet. '],
     [['--serial', 'type=fiel'], 'did you mean `file`?'],
     [['--serial', 'hardware=debugcon'], 'debugcon is not built yet. Use hardware=serial'],
-    [['--hypervisor', 'kvm[device=/dev/kvm]'], 'kvm is not built yet. Write --hypervisor soft'],
+    [['--hypervisor', 'kvm[path=/dev/kvm]'], 'unknown field'],
     [['--hypervisor', 'geniezone'], 'geniezone is not built yet. '],
     [['--hypervisor', 'sotf'], 'did you mean `soft`?'],
     [['--name', ''], '--name needs a value that is not empty'],

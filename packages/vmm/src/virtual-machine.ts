@@ -2,7 +2,7 @@ import { open } from 'node:fs/promises';
 import type { BootRegisters } from '@tsvmm/arch';
 import { IoWorker, type PciTopology, type SerialInput } from '@tsvmm/devices';
 import { type Hypervisor, selectHypervisor, type VcpuStop, type Vm } from '@tsvmm/hypervisor';
-import type { ByteSource } from '@tsvmm/kernel-loader';
+import { type ByteSource, kernelArchitecture } from '@tsvmm/kernel-loader';
 import {
   ConfigurationError,
   checkConfigurationFiles,
@@ -110,8 +110,9 @@ export class VirtualMachine implements AsyncDisposable {
     signal?.throwIfAborted();
 
     await using cleanup = new AsyncDisposableStack();
-    // riscv64 has the only board: a kernel of another architecture is refused by name when it is loaded.
-    const architecture = resolved.architecture ?? 'riscv64';
+    await using images = new AsyncDisposableStack();
+    const kernel = await openImage(resolved.kernel, images);
+    const architecture = resolved.architecture ?? (await kernelArchitecture(kernel));
     const device = resolved.hypervisor.kind === 'kvm' ? resolved.hypervisor.device : undefined;
     const BoardOfArchitecture = boardFor(architecture);
     const { hypervisor, reason } = selectHypervisor(resolved.hypervisor.kind, architecture, {
@@ -136,11 +137,10 @@ export class VirtualMachine implements AsyncDisposable {
     const devices = cleanup.use(createDevices(resolved, board, platform, consoles));
     signal?.throwIfAborted();
 
-    await using images = new AsyncDisposableStack();
     const bootRegisters = await board.boot(vm.memory, {
       image: {
         kind: 'kernel',
-        source: await openImage(resolved.kernel, images),
+        source: kernel,
         initrd: resolved.initrd === undefined ? undefined : await openImage(resolved.initrd, images),
       },
       parameters: ['panic=-1', ...consoles.parameters, ...resolved.params],

@@ -195,10 +195,9 @@ export const NOT_BUILT_OPTIONS: readonly OptionDefinition[] = [
   ...unbuiltOptions('Hypervisor', 'Leave it out: the interrupt controller comes with the hypervisor.', [
     'irqchip',
   ]),
-  ...unbuiltOptions('Hypervisor', replacedBy('--hypervisor kvm[device=PATH]'), ['kvm-device']),
   ...unbuiltOptions('Hypervisor', replacedBy('--irqchip split'), ['split-irqchip']),
   ...unbuiltOptions('Hypervisor', 'Leave it out: the guest cannot run guests of its own.', ['nested']),
-  ...unbuiltOptions('Hypervisor', 'Leave it out: it is for KVM, which is not built yet.', [
+  ...unbuiltOptions('Hypervisor', 'Leave it out: no memory of the guest is read-only.', [
     'force-disable-readonly-mem',
   ]),
 

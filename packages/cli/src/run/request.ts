@@ -9,7 +9,14 @@ import type {
 } from '@tsvmm/vmm';
 import { UsageError } from '../errors.ts';
 import type { CommandLine, GivenOption } from '../parse.ts';
-import { blockValue, cpusValue, hypervisorValue, memoryValue, serialValue } from './values.ts';
+import {
+  blockValue,
+  cpusValue,
+  hypervisorValue,
+  kvmDeviceValue,
+  memoryValue,
+  serialValue,
+} from './values.ts';
 
 /** A machine as the command line describes it. */
 export interface RunRequest {
@@ -79,6 +86,7 @@ export const HANDLERS: Readonly<Record<string, Handler>> = {
   rwroot: add('blocks', blockValue),
   serial: add('serials', serialValue),
   hypervisor: set('hypervisor', hypervisorValue),
+  'kvm-device': set('hypervisor', kvmDeviceValue),
 };
 
 /**

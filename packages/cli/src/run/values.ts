@@ -9,6 +9,7 @@ import {
   record,
   type Schema,
   string,
+  tagged,
 } from '@tsvmm/keyvalue';
 import type {
   BlockConfiguration,
@@ -104,7 +105,7 @@ export function serialValue(given: GivenOption): SerialConfiguration {
 }
 
 /** Hypervisors that crosvm has and this version does not; the fields of their values do not matter then. */
-const UNBUILT_HYPERVISORS = ['kvm', 'geniezone', 'gunyah', 'halla', 'whpx', 'haxm', 'ghaxm'];
+const UNBUILT_HYPERVISORS = ['geniezone', 'gunyah', 'halla', 'whpx', 'haxm', 'ghaxm'];
 
 /** --hypervisor */
 export function hypervisorValue(given: GivenOption): HypervisorConfiguration {
@@ -115,7 +116,16 @@ export function hypervisorValue(given: GivenOption): HypervisorConfiguration {
       `${given.spelling}: ${unbuilt} is not built yet. Write ${given.spelling} soft, which runs everywhere.`,
     );
   }
-  return { kind: read(given, oneOf('auto', 'soft')) };
+  const { type, value } = read(
+    given,
+    tagged({ auto: null, soft: null, kvm: record({ device: optional(string()) }) }),
+  );
+  return type === 'kvm' && value.device !== undefined ? { kind: type, device: value.device } : { kind: type };
+}
+
+/** --kvm-device */
+export function kvmDeviceValue({ value = '' }: GivenOption): HypervisorConfiguration {
+  return { kind: 'kvm', device: value };
 }
 
 /**

@@ -1,11 +1,13 @@
 import type { Board, BoardOptions } from '@tsvmm/arch';
 import { Aarch64Board } from '@tsvmm/arch-aarch64';
 import { Riscv64Board } from '@tsvmm/arch-riscv64';
+import { X8664Board } from '@tsvmm/arch-x86_64';
 import { type Architecture, ConfigurationError } from '../configuration.ts';
 
 const BOARDS: Partial<Record<Architecture, new (options: BoardOptions) => Board>> = {
   aarch64: Aarch64Board,
   riscv64: Riscv64Board,
+  x86_64: X8664Board,
 };
 
 /**

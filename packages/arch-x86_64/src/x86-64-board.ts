@@ -1,0 +1,142 @@
+import {
+  type Board,
+  type BoardOptions,
+  type BootOptions,
+  type BootRegisters,
+  KernelCommandLine,
+  MachineError,
+  type PciPlacement,
+  type PlatformDevices,
+  type SerialPlacement,
+} from '@tsvmm/arch';
+import type { VmOptions } from '@tsvmm/hypervisor';
+import { type ByteSource, type KernelMemory, type LoadedKernel, loadKernel } from '@tsvmm/kernel-loader';
+import type { GuestMemory } from '@tsvmm/vm-memory';
+import { bootFirmware } from './boot/firmware.ts';
+import { placeInitrd } from './boot/initrd.ts';
+import { bootLinux, ELF_SETUP } from './boot/linux.ts';
+import { bootMultiboot } from './boot/multiboot.ts';
+import { bootPvh } from './boot/pvh.ts';
+import {
+  COMMAND_LINE,
+  COMMAND_LINE_MAXIMUM,
+  GIB_4,
+  HIGH_RAM_START,
+  MAXIMUM_VCPUS,
+  PCI_PIN_SOURCES,
+  PCI_PORTS,
+  SERIAL_PORTS,
+} from './layout.ts';
+import { type MemoryMap, memoryMap } from './memory-map.ts';
+import { commonRegisters } from './processor/registers.ts';
+
+/** Kernels that are entered in protected mode look for nothing above 4 GiB. */
+const HIGHEST_32_BIT = GIB_4 - 1;
+
+/** The x86_64 machine: a PC with PCI Express, without the chips that only DOS would miss. */
+export class X8664Board implements Board {
+  readonly architecture = 'x86_64';
+  readonly vm: VmOptions;
+  readonly serialPorts: readonly SerialPlacement[];
+  readonly pci: PciPlacement;
+  readonly vcpuRegisters: BootRegisters;
+  readonly #options: BoardOptions;
+  readonly #map: MemoryMap;
+
+  /** @throws MachineError for options that make no machine */
+  constructor(options: BoardOptions) {
+    const { vcpuCount, addressBits } = options;
+    if (vcpuCount > MAXIMUM_VCPUS) {
+      throw new MachineError(
+        'UNSUPPORTED',
+        `${vcpuCount} vCPUs: APIC ids have 8 bits, so an x86_64 machine has up to ${MAXIMUM_VCPUS}`,
+      );
+    }
+    this.#options = options;
+    this.#map = memoryMap(options);
+    this.vm = { architecture: 'x86_64', ram: this.#map.ram, vcpuCount };
+    this.serialPorts = SERIAL_PORTS.map((port) => ({ space: 'pio', ...port }));
+    const { configuration, lowWindow, highWindow } = this.#map;
+    this.pci = {
+      configuration: {
+        kind: 'ecam',
+        address: configuration.start,
+        size: configuration.end - configuration.start,
+      },
+      configurationPorts: PCI_PORTS,
+      lowWindow,
+      highWindow,
+      pinSources: PCI_PIN_SOURCES,
+    };
+    const devices = { start: Math.min(lowWindow.start, configuration.start), end: GIB_4 };
+    this.vcpuRegisters = commonRegisters(devices, addressBits);
+  }
+
+  createPlatformDevices(): PlatformDevices {
+    return { mmio: [], pio: [], [Symbol.dispose]: () => {} };
+  }
+
+  async boot(memory: GuestMemory, options: BootOptions): Promise<BootRegisters> {
+    const { image, parameters } = options;
+    if (image.kind === 'firmware') {
+      await bootFirmware(memory, image.source, this.#firmware());
+      return {};
+    }
+    const kernel = await loadKernel(image.source, this.#kernelMemory(memory), {
+      architecture: 'x86_64',
+      ramBase: 0,
+      maxUnpackedSize: this.#options.ramSize,
+    });
+    const setup = kernel.linux ?? ELF_SETUP;
+    writeCommandLine(memory, parameters, Math.min(COMMAND_LINE_MAXIMUM - 1, setup.commandLineMaximum));
+    return await this.#enter(memory, kernel, image.initrd);
+  }
+
+  /** By the protocol that the kernel has: Multiboot if it asks for it, PVH if it offers it, Linux's otherwise. */
+  async #enter(
+    memory: GuestMemory,
+    kernel: LoadedKernel,
+    source: ByteSource | undefined,
+  ): Promise<BootRegisters> {
+    const { entry, end, pvhEntry, isMultiboot, format } = kernel;
+    const { e820 } = this.#map;
+    const initrdBelow = async (highest: number) =>
+      source && (await placeInitrd(memory, source, end, highest));
+    if (isMultiboot) {
+      return bootMultiboot(memory, entry, await initrdBelow(HIGHEST_32_BIT), this.#map);
+    }
+    if (pvhEntry !== undefined) {
+      return bootPvh(memory, pvhEntry, await initrdBelow(HIGHEST_32_BIT), e820);
+    }
+    const setup = kernel.linux ?? { ...ELF_SETUP, is64Bit: format === 'elf64' };
+    const initrd = await initrdBelow(setup.initrdAddressMaximum);
+    return bootLinux(memory, { entry, setup, initrd, e820 });
+  }
+
+  /** Where kernels may be: above the tables that are written below 1 MiB, and below the PCI hole. */
+  #kernelMemory(memory: GuestMemory): KernelMemory {
+    const { lowRamEnd } = this.#map;
+    return {
+      contains: (address, length) => address >= HIGH_RAM_START && address + length <= lowRamEnd,
+      copyIn: (address, source) => memory.copyIn(address, source),
+      fill: (address, length, value) => memory.fill(address, length, value),
+    };
+  }
+
+  #firmware() {
+    const { firmware } = this.#map;
+    if (firmware === undefined) {
+      throw new MachineError(
+        'UNSUPPORTED',
+        'the machine was made without room for firmware: give firmwareSize',
+      );
+    }
+    return firmware;
+  }
+}
+
+function writeCommandLine(memory: GuestMemory, parameters: readonly string[], maximum: number): void {
+  const line = new KernelCommandLine(maximum);
+  for (const parameter of parameters) line.append(parameter);
+  memory.copyIn(COMMAND_LINE, new TextEncoder().encode(`${line}\0`));
+}
