@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { createDisk, openDisk } from '../src/index.ts';
+import { createDisk, diskInfo, openDisk } from '../src/index.ts';
 import { Folder, qemuCheck } from './support/qemu.ts';
 
 const WRITER = fileURLToPath(new URL('support/killed-writer.ts', import.meta.url));
@@ -28,7 +28,10 @@ test('a writer that is killed again and again leaves a sound image with all it f
       if (++seen === lines) writer.kill('SIGKILL');
     }
     if (writer.exitCode === null && writer.signalCode === null) await once(writer, 'exit');
-    expect(qemuCheck(path).corruptions ?? 0).toBe(0);
+    const { corruptions = 0, leaks = 0 } = qemuCheck(path);
+    expect(corruptions).toBe(0);
+    // What is counted too often is marked, as lazy refcounts are.
+    if (leaks > 0) expect((await diskInfo(path)).qcow2?.isDirty).toBe(true);
     await using disk = await openDisk(path);
     const bytes = new Uint8Array(LENGTH);
     expect(last).toBeLessThan(BLOCKS);
@@ -38,4 +41,6 @@ test('a writer that is killed again and again leaves a sound image with all it f
     }
     next = last + 1;
   }
+  await (await openDisk(path, { writable: true }))[Symbol.asyncDispose]();
+  expect(qemuCheck(path)).not.toHaveProperty('leaks');
 });

@@ -12,7 +12,7 @@ import {
   type StorageEvent,
 } from '../src/index.ts';
 import { live, type Step, steps } from './support/model.ts';
-import { Folder, qemuCheck } from './support/qemu.ts';
+import { Folder, qemuCheck, qemuImg, qemuIo } from './support/qemu.ts';
 
 const SIZE = 400_000;
 
@@ -21,6 +21,7 @@ const variants: readonly (Omit<Qcow2Format, 'size'> & { readonly unit: number })
   { clusterSize: 512, refcountBits: 64, unit: 512 },
   { clusterSize: 16384, extendedL2: true, refcountBits: 1, unit: 512 },
   { clusterSize: 512, version: 2, unit: 512 },
+  { clusterSize: 4096, lazyRefcounts: true, unit: 4096 },
 ];
 
 /** A history on storage that remembers; what the disk held at each flush, by the number of events before it. */
@@ -47,9 +48,25 @@ async function record(format: Qcow2Format, history: readonly Step[]) {
   return { storage, flushed };
 }
 
+/**
+ * Nothing is wrong; a cluster may be leaked only where the image says that it has to be counted anew, or cannot say so.
+ * With lazy refcounts it may also not be counted yet.
+ */
 async function expectSound(image: MemoryStorage): Promise<void> {
-  const { corruptions, messages } = await checkQcow2(image);
-  expect(messages.slice(0, corruptions === 0 ? 0 : 3)).toEqual([]);
+  const { corruptions, leaks, messages } = await checkQcow2(image);
+  const header = image.toBytes().subarray(0, 88);
+  const isDirty = ((header[79] ?? 0) & 1) === 1;
+  const isLazy = header[7] === 3 && ((header[87] ?? 0) & 1) === 1;
+  const mayLeak = header[7] === 2 || isDirty;
+  const isSound = (corruptions === 0 || (isLazy && isDirty)) && (leaks === 0 || mayLeak);
+  expect(messages.slice(0, isSound ? 0 : 3)).toEqual([]);
+}
+
+/** Opening an image for writing leaves nothing leaked. */
+async function expectRecovery(image: MemoryStorage): Promise<void> {
+  await (await openDisk('disk', { writable: true, openStorage: () => image }))[Symbol.asyncDispose]();
+  if (image.toBytes()[7] === 3) expect(await checkQcow2(image)).toMatchObject({ corruptions: 0, leaks: 0 });
+  else expect(await checkQcow2(image)).toMatchObject({ corruptions: 0 });
 }
 
 async function contentsOf(image: MemoryStorage): Promise<Uint8Array> {
@@ -69,6 +86,7 @@ for (const { unit, ...variant } of variants) {
         for (let events = 0; events <= count; events += Math.max(1, Math.floor(count / 60))) {
           // Killed: what was written is there.
           await expectSound(storage.replay(events));
+          await expectRecovery(storage.replay(events));
           // Power lost: of what was not synced, any part may be missing.
           const synced = lastSync(storage.events, events);
           const kept = new Set<number>();
@@ -81,7 +99,16 @@ for (const { unit, ...variant } of variants) {
         // What QEMU says about a few of them.
         for (const part of [0.3, 0.6, 1]) {
           writeFileSync(folder.file('image'), storage.replay(Math.floor(count * part)).toBytes());
-          expect(qemuCheck(folder.file('image')).corruptions ?? 0).toBe(0);
+          const { corruptions = 0, leaks = 0 } = qemuCheck(folder.file('image'));
+          if (!variant.lazyRefcounts) expect(corruptions).toBe(0);
+          if (corruptions + leaks === 0 || variant.version === 2) continue;
+          // It counts anew what is marked, when it opens the image for writing.
+          expect(JSON.parse(qemuImg('info', '--output=json', folder.file('image')))).toMatchObject({
+            'dirty-flag': true,
+          });
+          qemuIo(folder.file('image'), ['write -P 1 0 512']);
+          expect(qemuCheck(folder.file('image'))).not.toHaveProperty('leaks');
+          expect(qemuCheck(folder.file('image'))).not.toHaveProperty('corruptions');
         }
       }),
       { numRuns: Number(process.env.TSVMM_DISK_RUNS ?? 2) },

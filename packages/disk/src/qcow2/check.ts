@@ -38,29 +38,53 @@ export interface CheckOptions {
 export async function checkQcow2(storage: Storage, options: CheckOptions = {}): Promise<CheckResult> {
   const { repair, onProgress } = options;
   const image = await loadAlone(storage);
-  const found = await compare(image, onProgress);
+  const counted = await countAll(image, onProgress);
+  const found = await compare(image, counted);
   const needsRepair =
     repair === 'all'
       ? found.corruptions + found.leaks > 0 || image.isDirty || image.isCorrupt
       : found.leaks > 0;
   if (!repair || !needsRepair) return found;
   if (repair === 'leaks' && found.corruptions > 0) return found;
-  await rebuildRefcounts(image);
-  const after = await compare(await loadAlone(storage), onProgress);
-  if (after.corruptions === 0 && image.isCorrupt) await image.setIncompatible(Incompatible.corrupt, false);
+  await repairRefcounts(image, counted, found);
+  const again = await loadAlone(storage);
+  const after = await compare(again, await countAll(again, onProgress));
+  if (after.corruptions === 0 && again.isCorrupt) await again.setIncompatible(Incompatible.corrupt, false);
   return { ...after, repaired: { corruptions: found.corruptions, leaks: found.leaks } };
+}
+
+/**
+ * Makes the refcounts of an image right that was not closed, before it is written. `image` is out of date afterwards:
+ * load it again.
+ * @throws DiskError UNSUPPORTED when a reference count does not fit
+ */
+export async function recover(image: Qcow2Image): Promise<void> {
+  const counted = await countAll(image);
+  await repairRefcounts(image, counted, await compare(image, counted));
+}
+
+/** Leaks, which are what an interrupted writer leaves here, are freed where they are; everything else is written anew. */
+async function repairRefcounts(image: Qcow2Image, counted: Counted, found: CheckResult): Promise<void> {
+  if (found.corruptions > 0) await rebuildRefcounts(image);
+  else await freeLeaks(image, counted);
 }
 
 async function loadAlone(storage: Storage): Promise<Qcow2Image> {
   return await Qcow2Image.load(storage, storage, await Qcow2Image.readHeader(storage));
 }
 
-async function compare(image: Qcow2Image, onProgress: Progress | undefined): Promise<CheckResult> {
+/** All references, those to the refcount structures among them, and the blocks that those are in. */
+interface Counted {
+  readonly references: References;
+  /** Number and byte offset of each refcount block that lies in the file. */
+  readonly blocks: readonly (readonly [block: number, offset: number])[];
+}
+
+async function countAll(image: Qcow2Image, onProgress?: Progress): Promise<Counted> {
   const references = await collectReferences(image, onProgress);
   const { counts, errors } = references;
   const { geometry, header, refcounts, storage } = image;
   const { clusterSize } = geometry;
-  const blockClusters = refcounts.blockEntries;
   const tableCluster = header.refcountTableOffset / clusterSize;
   for (let i = 0; i < header.refcountTableClusters; i++) {
     if ((tableCluster + i) * clusterSize < storage.size) counts.add(tableCluster + i);
@@ -79,6 +103,14 @@ async function compare(image: Qcow2Image, onProgress: Progress | undefined): Pro
     counts.add(offset / clusterSize);
     blocks.push([block, offset]);
   }
+  return { references, blocks };
+}
+
+async function compare(image: Qcow2Image, { references, blocks }: Counted): Promise<CheckResult> {
+  const { counts, errors } = references;
+  const { geometry, header, refcounts, storage } = image;
+  const { clusterSize } = geometry;
+  const blockClusters = refcounts.blockEntries;
   const leaks = new ErrorList();
   const bytes = new Uint8Array(clusterSize);
   const view = viewOf(bytes);
@@ -162,12 +194,34 @@ async function visitOwnership(
   if (repair && isL1Changed) await storage.write(header.l1TableOffset, SegmentList.of(l1));
 }
 
+/** Lowers the refcounts that are too high, where they are, and clears the dirty bit. */
+async function freeLeaks(image: Qcow2Image, { references, blocks }: Counted): Promise<void> {
+  const { counts } = references;
+  const { geometry, header, refcounts, storage } = image;
+  const bytes = new Uint8Array(geometry.clusterSize);
+  const view = viewOf(bytes);
+  for (const [block, offset] of blocks) {
+    await storage.read(offset, SegmentList.of(bytes));
+    let isChanged = false;
+    for (let i = 0; i < refcounts.blockEntries; i++) {
+      const expected = counts.get(block * refcounts.blockEntries + i);
+      if (readRefcount(view, i, header.refcountOrder) <= expected) continue;
+      writeRefcount(view, i, header.refcountOrder, expected);
+      isChanged = true;
+    }
+    if (isChanged) await storage.write(offset, SegmentList.of(bytes));
+  }
+  await visitOwnership(image, new ErrorList(), (cluster) => counts.get(cluster) === 1, true);
+  await storage.sync();
+  if (image.isDirty) await image.setIncompatible(Incompatible.dirty, false);
+}
+
 /**
  * Counts all references and writes new refcounts, behind everything else in the file; the header points to them once they
- * are on stable storage. Clears the dirty bit. `image` is out of date afterwards: load it again.
+ * are on stable storage. Clears the dirty bit.
  * @throws DiskError UNSUPPORTED when a reference count does not fit
  */
-export async function rebuildRefcounts(image: Qcow2Image): Promise<void> {
+async function rebuildRefcounts(image: Qcow2Image): Promise<void> {
   const { storage, header, geometry, refcounts } = image;
   const { clusterSize } = geometry;
   const references: References = await collectReferences(image);

@@ -27,7 +27,7 @@ export interface Qcow2Format {
   readonly extendedL2?: boolean;
   /** 'zlib' unless given. */
   readonly compressionType?: CompressionType;
-  /** Allows QEMU to leave refcounts to be rebuilt after a crash; false unless given. */
+  /** Refcounts are written when the image is closed, and counted anew after a crash; false unless given. */
   readonly lazyRefcounts?: boolean;
   /** The image that is read where this one has nothing: its path, relative to the folder of this one, and its format. */
   readonly backing?: { readonly file: string; readonly format: string };

@@ -309,3 +309,11 @@ export function serializeHeader(header: Qcow2Header): Uint8Array {
 export function hasLazyRefcounts(header: Qcow2Header): boolean {
   return (header.compatible & Compatible.lazyRefcounts) !== 0;
 }
+
+/** Whether the data file alone reads as the disk does, so that it has to hold the zeroes too. */
+export function isRawData(header: Qcow2Header): boolean {
+  return (
+    (header.incompatible & Incompatible.externalData) !== 0 &&
+    (header.autoclear & Autoclear.rawExternalData) !== 0
+  );
+}

@@ -3,7 +3,7 @@ import { SegmentList } from '../segments.ts';
 import type { Storage } from '../storage/storage.ts';
 import { viewOf, writeU64 } from './big-endian.ts';
 import { Incompatible, KEPT_AUTOCLEAR } from './features.ts';
-import { HeaderField, parseHeader, type Qcow2Header } from './header.ts';
+import { HeaderField, hasLazyRefcounts, parseHeader, type Qcow2Header } from './header.ts';
 import { COPIED_HIGH, entryOffset, type Geometry, geometryOf } from './mapping.ts';
 import { Refcounts } from './refcounts.ts';
 import { type Slice, TableCache } from './table-cache.ts';
@@ -40,7 +40,13 @@ interface PendingFree {
  * 2. L2 and L1 entries — sync;
  * 3. refcounts that shrank. Until then a cluster that nobody refers to any more is not used again.
  *
- * What a crash can leave is a cluster that is counted and not used.
+ * In between a cluster may be counted that nobody uses. So that a crash there leaks nothing, the header says that the
+ * image is dirty, before refcounts change on the storage, until everything is written: whoever opens the image next for
+ * writing, here or with QEMU, counts anew. Version 2 has no place to say so: its leaks wait for a repair.
+ *
+ * With lazy refcounts, which the image must allow, being dirty lasts until the image is closed, and refcounts are not
+ * written before. Otherwise it ends with the first flush that finds nothing to write, so that a guest that syncs after
+ * each allocation does not pay for it each time.
  */
 export class Qcow2Image {
   readonly storage: Storage;
@@ -114,12 +120,21 @@ export class Qcow2Image {
     );
   }
 
+  /** A flush would change the storage: metadata, or the mark that says that metadata may be incomplete. */
+  get needsFlush(): boolean {
+    return this.hasDirtyMetadata || (this.isDirty && !this.#isLazy);
+  }
+
   get isCorrupt(): boolean {
     return (this.header.incompatible & Incompatible.corrupt) !== 0;
   }
 
   get isDirty(): boolean {
     return (this.header.incompatible & Incompatible.dirty) !== 0;
+  }
+
+  get #isLazy(): boolean {
+    return hasLazyRefcounts(this.header);
   }
 
   /** Where the L2 table with number `index` lies in the file; 0 when there is none. */
@@ -207,13 +222,20 @@ export class Qcow2Image {
     this.isPrepared = true;
   }
 
-  /** Brings all metadata to the storage, in the order that survives crashes. Data written before is then durable too. */
+  /**
+   * Brings the metadata to the storage, in the order that survives crashes. Data written before is then durable too.
+   * (Lazy refcounts wait, unless their cache is full.)
+   */
   async writeBack(): Promise<void> {
-    await this.refcounts.writeBlocks();
+    const { refcounts } = this;
+    const isCounting = refcounts.hasDirtyBlocks || refcounts.isTableDirty || this.#pendingFrees.length > 0;
+    if (isCounting) await this.markDirty();
+    const isPostponed = this.#isLazy && this.isDirty && !refcounts.isCrowded;
+    if (!isPostponed) await refcounts.writeBlocks();
     await this.data.sync();
     if (this.storage !== this.data) await this.storage.sync();
-    if (this.refcounts.isTableDirty) {
-      await this.refcounts.writeTable();
+    if (refcounts.isTableDirty && !isPostponed) {
+      await refcounts.writeTable();
       await this.storage.sync();
     }
     if (this.l2.hasDirty || this.#dirtyL1.size > 0) {
@@ -221,7 +243,41 @@ export class Qcow2Image {
       await this.#writeL1();
       await this.storage.sync();
     }
-    await this.#applyFrees();
+    await this.#applyFrees(isPostponed);
+  }
+
+  /** What a flush does: writes back or, when there is nothing to write, says that the refcounts are right. */
+  async flush(): Promise<void> {
+    if (this.hasDirtyMetadata) await this.writeBack();
+    else await this.markClean();
+  }
+
+  /** Writes back everything, refcounts too, and says that they are right. */
+  async close(): Promise<void> {
+    await this.writeBack();
+    await this.markClean();
+  }
+
+  /**
+   * Says, durably, that refcounts may be wrong. Before that no change of a refcount may reach the storage.
+   * An image of version 2 cannot say it.
+   */
+  async markDirty(): Promise<void> {
+    if (!this.isDirty) await this.setIncompatible(Incompatible.dirty, true);
+  }
+
+  /** Makes the refcounts on the storage right, and says so. Tables must have been written back. */
+  async markClean(): Promise<void> {
+    const { refcounts } = this;
+    if (!this.isDirty && !refcounts.hasDirtyBlocks && !refcounts.isTableDirty) return;
+    await refcounts.writeBlocks();
+    await this.data.sync();
+    if (this.storage !== this.data) await this.storage.sync();
+    if (refcounts.isTableDirty) {
+      await refcounts.writeTable();
+      await this.storage.sync();
+    }
+    if (this.isDirty) await this.setIncompatible(Incompatible.dirty, false);
   }
 
   /** Puts a new L1 table and size into the header, in one write. The tables must be on stable storage. */
@@ -334,7 +390,7 @@ export class Qcow2Image {
   }
 
   /** Nothing on stable storage refers to these clusters any more. */
-  async #applyFrees(): Promise<void> {
+  async #applyFrees(isPostponed: boolean): Promise<void> {
     if (this.#pendingFrees.length === 0) return;
     const frees = this.#pendingFrees;
     this.#pendingFrees = [];
@@ -357,8 +413,8 @@ export class Qcow2Image {
       }
     }
     await punch();
-    // Not synced: should this be lost, a cluster is counted that nobody uses.
-    await this.refcounts.writeBlocks();
+    // Not synced: should this be lost, the image is still marked dirty.
+    if (!isPostponed) await this.refcounts.writeBlocks();
   }
 
   async #writeHeader(field: number, bytes: Uint8Array): Promise<void> {

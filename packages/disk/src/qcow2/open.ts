@@ -3,7 +3,7 @@ import type { Disk } from '../disk.ts';
 import { DiskError } from '../errors.ts';
 import type { OpenContext } from '../open.ts';
 import type { Storage } from '../storage/storage.ts';
-import { rebuildRefcounts } from './check.ts';
+import { recover } from './check.ts';
 import { Incompatible } from './features.ts';
 import type { Qcow2Header } from './header.ts';
 import { Qcow2Image } from './image.ts';
@@ -14,7 +14,7 @@ const RAW_NAMES = ['file', 'host_device'];
 
 /**
  * Opens a qcow2 image with its backing images and its data file. One that was not closed, and has the dirty bit, has its
- * refcounts rebuilt before it is written.
+ * refcounts made right before it is written.
  */
 export async function openQcow2(storage: Storage, context: OpenContext): Promise<Qcow2Disk> {
   const header = await Qcow2Image.readHeader(storage);
@@ -26,8 +26,8 @@ export async function openQcow2(storage: Storage, context: OpenContext): Promise
   if (data !== storage) opened.use(data);
   let image = await Qcow2Image.load(storage, data, header, context.options);
   if (image.isDirty && !storage.readOnly) {
-    context.warn(`${storage.name} was not closed properly: its refcounts are rebuilt.`);
-    await rebuildRefcounts(image);
+    context.warn(`${storage.name} was not closed properly: its refcounts are counted anew.`);
+    await recover(image);
     image = await Qcow2Image.load(storage, data, header, context.options);
   }
   const backing = context.options.backing === false ? undefined : await openBacking(header, context);

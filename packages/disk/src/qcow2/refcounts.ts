@@ -21,6 +21,8 @@ export interface RefcountOwner {
   readonly header: Qcow2Header;
   /** Writes the header's fields about the refcount table. */
   writeRefcountTableLocation(): Promise<void>;
+  /** Says, durably, that refcounts may be wrong from now on. */
+  markDirty(): Promise<void>;
   /** Throws CORRUPT when a range of the file that is about to be used holds a table that the header points to. */
   assertNoMetadata(offset: number, length: number): void;
 }
@@ -298,6 +300,8 @@ export class Refcounts {
     await storage.write(first * this.#clusterSize, SegmentList.of(blockBytes));
     await storage.write(tableOffset, SegmentList.of(table));
     await storage.sync();
+    // The old table stays counted until its count is written.
+    await this.#owner.markDirty();
     header.refcountTableOffset = tableOffset;
     header.refcountTableClusters = clusters;
     await this.#owner.writeRefcountTableLocation();

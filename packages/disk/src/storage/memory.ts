@@ -77,19 +77,18 @@ export class MemoryStorage implements Storage {
   }
 
   seekData(position: number): number {
-    const first = Math.floor(position / PAGE);
-    for (let index = first; index * PAGE < this.#size; index++) {
-      if (this.#pages.has(index)) return Math.min(Math.max(position, index * PAGE), this.#size);
+    // Few pages are there, however large the storage is.
+    let first = this.#size;
+    for (const index of this.#pages.keys()) {
+      if ((index + 1) * PAGE > position) first = Math.min(first, Math.max(position, index * PAGE));
     }
-    return this.#size;
+    return first;
   }
 
   seekHole(position: number): number {
-    const first = Math.floor(position / PAGE);
-    for (let index = first; index * PAGE < this.#size; index++) {
-      if (!this.#pages.has(index)) return Math.max(position, index * PAGE);
-    }
-    return this.#size;
+    let index = Math.floor(position / PAGE);
+    while (this.#pages.has(index)) index++;
+    return Math.min(Math.max(position, index * PAGE), this.#size);
   }
 
   punchHole(position: number, length: number): undefined {
