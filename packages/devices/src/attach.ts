@@ -16,7 +16,10 @@ import {
 import type { PciRootDescriptor } from './pci/topology.ts';
 import { AcpiPm, type AcpiPmDescriptor } from './platform/acpi-pm.ts';
 import { CmosRtc, type CmosRtcDescriptor } from './platform/cmos-rtc.ts';
+import { Debugcon, type DebugconDescriptor } from './platform/debugcon.ts';
+import { FwCfg, type FwCfgDescriptor } from './platform/fw-cfg.ts';
 import { I8042, type I8042Descriptor } from './platform/i8042.ts';
+import { Pflash, type PflashDescriptor } from './platform/pflash.ts';
 import { Pl030, type Pl030Descriptor } from './platform/pl030.ts';
 import { Uart16550, type Uart16550Descriptor } from './serial/uart16550.ts';
 import type { IntxDescriptor, VirtioPciDescriptor } from './virtio/device.ts';
@@ -27,7 +30,10 @@ export type DeviceDescriptor =
   | Uart16550Descriptor
   | AcpiPmDescriptor
   | CmosRtcDescriptor
+  | DebugconDescriptor
+  | FwCfgDescriptor
   | I8042Descriptor
+  | PflashDescriptor
   | Pl030Descriptor
   /** Configuration space: in memory as ECAM or CAM, or at ports 0xCF8 to 0xCFF. */
   | {
@@ -98,8 +104,14 @@ function attachDevice(
       return attachAcpiPm(descriptor, environment);
     case 'cmos-rtc':
       return attachCmosRtc(descriptor, environment);
+    case 'debugcon':
+      return new Debugcon(descriptor);
+    case 'fw-cfg':
+      return new FwCfg(descriptor);
     case 'i8042':
       return new I8042(environment.reset);
+    case 'pflash':
+      return new Pflash(descriptor);
     case 'pl030':
       return attachPl030(descriptor, environment);
     case 'pci-config': {

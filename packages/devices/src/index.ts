@@ -73,7 +73,25 @@ export {
   describeCmosRtc,
 } from './platform/cmos-rtc.ts';
 export { CmosTimeRegister } from './platform/cmos-time.ts';
+export {
+  DEBUGCON_LENGTH,
+  DEBUGCON_PORT,
+  Debugcon,
+  type DebugconDescriptor,
+  describeDebugcon,
+} from './platform/debugcon.ts';
+export {
+  type BootDevice,
+  bootOrderFile,
+  describeFwCfg,
+  FW_CFG_LENGTH,
+  FW_CFG_PORT,
+  FwCfg,
+  type FwCfgDescriptor,
+  type FwCfgFile,
+} from './platform/fw-cfg.ts';
 export { I8042, I8042_LENGTH, I8042_PORT, type I8042Descriptor } from './platform/i8042.ts';
+export { Pflash, type PflashDescriptor, PflashFile } from './platform/pflash.ts';
 export {
   describePl030,
   PL030_LENGTH,
