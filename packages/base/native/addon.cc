@@ -1,5 +1,20 @@
 #include "support.h"
 
+namespace tsvmm {
+
+// One initialiser a concern; each platform implements them in its own directory.
+void InitDescriptor(Napi::Object exports);
+void InitEvent(Napi::Object exports);
+void InitFile(Napi::Object exports);
+void InitMemory(Napi::Object exports);
+void InitPoll(Napi::Object exports);
+void InitSocket(Napi::Object exports);
+void InitTerminal(Napi::Object exports);
+void InitThread(Napi::Object exports);
+void InitWatcher(Napi::Object exports);
+
+}  // namespace tsvmm
+
 namespace {
 
 /// setErrorFactory(create: (errno, syscall, what) => Error): called once by each thread that loads the add-on.

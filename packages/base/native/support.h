@@ -60,15 +60,4 @@ void Export(Napi::Object exports, const char* name) {
   exports.Set(name, Napi::Function::New<method>(exports.Env(), name));
 }
 
-// One initialiser a concern; each platform implements them in its own directory.
-void InitDescriptor(Napi::Object exports);
-void InitEvent(Napi::Object exports);
-void InitFile(Napi::Object exports);
-void InitMemory(Napi::Object exports);
-void InitPoll(Napi::Object exports);
-void InitSocket(Napi::Object exports);
-void InitTerminal(Napi::Object exports);
-void InitThread(Napi::Object exports);
-void InitWatcher(Napi::Object exports);
-
 }  // namespace tsvmm
