@@ -3,7 +3,9 @@ import { ClosingLine } from './tools/closing-line.ts';
 
 export default defineConfig({
   test: {
-    include: ['packages/*/test/**/*.test.ts', 'test/**/*.test.ts'],
+    include: ['packages/*/test/**/*.test.ts', 'test/**/*.test.ts', 'tools/**/*.test.ts'],
+    // These run where there is a real KVM: pnpm test:kvm.
+    exclude: ['**/node_modules/**', 'test/kvm/**'],
     reporters: ['default', new ClosingLine()],
     passWithNoTests: false,
     allowOnly: false,

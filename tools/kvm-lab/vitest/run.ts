@@ -1,0 +1,32 @@
+import { startVitest } from 'vitest/node';
+import { ClosingLine } from '../../closing-line.ts';
+import type { Level1 } from '../level1.ts';
+import { labPool } from './pool.ts';
+
+/** The tests that show something in an L1: what touches the operating system, KVM, and machines that it runs. */
+const KVM_TESTS = ['packages/base/test/', 'packages/hypervisor/test/kvm', 'test/kvm/'];
+
+/**
+ * Runs test files in an L1, one after the other, under the configuration of the workspace.
+ * @param filters as on Vitest's command line: parts of the files' paths; the tests that are about KVM when empty
+ * @returns whether all have passed
+ */
+export async function runTests(level1: Level1, filters: readonly string[]): Promise<boolean> {
+  const files = filters.length > 0 ? [...filters] : KVM_TESTS;
+  const vitest = await startVitest('test', files, {
+    watch: false,
+    pool: labPool(level1),
+    // One process for all: a start of Node takes an emulated CPU seconds.
+    isolate: false,
+    fileParallelism: false,
+    // These need a KVM that this machine may not have.
+    exclude: ['**/node_modules/**'],
+    testTimeout: 600_000,
+    hookTimeout: 600_000,
+    name: level1.architecture,
+    reporters: ['default', new ClosingLine()],
+  });
+  const failed = vitest.state.getCountOfFailedTests();
+  await vitest.close();
+  return failed === 0 && vitest.state.getUnhandledErrors().length === 0;
+}
