@@ -1,7 +1,6 @@
 import { SystemError } from '@tsvmm/base';
 import { type AllocationMode, type Completion, type Executor, NO_ROOM, type Segments } from './executor.ts';
 
-/** How many bytes `target` has as segments, which are itself if it is some already. */
 function toSegments(bytes: Uint8Array | Segments): Segments {
   if (!(bytes instanceof Uint8Array)) return bytes;
   const { length } = bytes;
@@ -13,16 +12,28 @@ function toSegments(bytes: Uint8Array | Segments): Segments {
   };
 }
 
+/** A request that has not ended, and what to say of it when it fails. */
+interface Waiting {
+  readonly resolve: (result: number) => void;
+  readonly reject: (error: unknown) => void;
+  readonly syscall: string;
+  readonly position: number;
+  readonly length: number;
+}
+
+type Start = (token: number) => number;
+
 /**
  * A file's operations as promises, for whoever does not count allocations. It waits for room in its executor. The
- * descriptor stays the caller's, and has to stay open until the promises have settled.
+ * descriptor stays the caller's, and has to stay open until the promises have settled, which is also when segments that
+ * were given may change. What the host refuses is a `SystemError` of `@tsvmm/base`.
  */
 export class AsyncFile implements Completion {
   readonly executor: Executor;
   readonly descriptor: number;
   /** For messages: usually the path. */
   readonly name: string;
-  readonly #waiting: (PromiseWithResolvers<number> | undefined)[] = [];
+  readonly #waiting: (Waiting | undefined)[] = [];
   readonly #free: number[] = [];
 
   constructor(executor: Executor, descriptor: number, name: string) {
@@ -31,71 +42,80 @@ export class AsyncFile implements Completion {
     this.name = name;
   }
 
-  /**
-   * Fills the target from `position` on. @returns bytes: fewer than asked for only at the file's end
-   * @throws SystemError
-   */
-  async read(position: number, target: Uint8Array | Segments): Promise<number> {
+  /** Fills the target from `position` on. @returns bytes: fewer than asked for only at the file's end */
+  read(position: number, target: Uint8Array | Segments): Promise<number> {
     const segments = toSegments(target);
-    const result = await this.#run((token) =>
+    return this.#run('preadv', position, segments.byteLength, (token) =>
       this.executor.read(this.descriptor, position, segments, this, token),
     );
-    return this.#checked(result, 'preadv', `cannot read ${segments.byteLength} bytes at ${position}`);
   }
 
-  /** Writes all of the source to `position` on. @throws SystemError */
-  async write(position: number, source: Uint8Array | Segments): Promise<void> {
+  /** Writes all of the source to `position` on. @returns bytes */
+  write(position: number, source: Uint8Array | Segments): Promise<number> {
     const segments = toSegments(source);
-    const result = await this.#run((token) =>
+    return this.#run('pwritev', position, segments.byteLength, (token) =>
       this.executor.write(this.descriptor, position, segments, this, token),
     );
-    this.#checked(result, 'pwritev', `cannot write ${segments.byteLength} bytes at ${position}`);
   }
 
-  /** @throws SystemError */
+  /** Brings data, and unless `dataOnly` all attributes, to stable storage. */
   async sync(dataOnly: boolean): Promise<void> {
-    const result = await this.#run((token) => this.executor.sync(this.descriptor, dataOnly, this, token));
-    this.#checked(result, dataOnly ? 'fdatasync' : 'fsync', 'cannot bring data to stable storage');
+    await this.#run(dataOnly ? 'fdatasync' : 'fsync', 0, 0, (token) =>
+      this.executor.sync(this.descriptor, dataOnly, this, token),
+    );
   }
 
-  /** @throws SystemError ENOTSUP when the file system cannot */
+  /** See `Executor.allocate`; ENOTSUP says that the file system cannot. */
   async allocate(mode: AllocationMode, position: number, length: number): Promise<void> {
-    const result = await this.#run((token) =>
+    await this.#run('fallocate', position, length, (token) =>
       this.executor.allocate(this.descriptor, mode, position, length, this, token),
     );
-    this.#checked(result, 'fallocate', `cannot change the allocation of ${length} bytes at ${position}`);
   }
 
-  /** @throws SystemError ENOTSUP when the file system or device cannot */
+  /** See `Executor.discard`; ENOTSUP says that the file system or device cannot. */
   async discard(position: number, length: number): Promise<void> {
-    const result = await this.#run((token) =>
+    await this.#run('BLKDISCARD', position, length, (token) =>
       this.executor.discard(this.descriptor, position, length, this, token),
     );
-    this.#checked(result, 'ioctl', `cannot discard ${length} bytes at ${position}`);
   }
 
   completed(token: number, result: number): void {
+    const waiting = this.#release(token);
+    if (!waiting) return;
+    if (result >= 0) waiting.resolve(result);
+    else waiting.reject(this.#error(waiting, -result));
+  }
+
+  #run(syscall: string, position: number, length: number, start: Start): Promise<number> {
+    return new Promise((resolve, reject) => {
+      const token = this.#free.pop() ?? this.#waiting.length;
+      this.#waiting[token] = { resolve, reject, syscall, position, length };
+      try {
+        if (start(token) === NO_ROOM) void this.#startWithRoom(token, start);
+      } catch (error) {
+        this.#release(token)?.reject(error);
+      }
+    });
+  }
+
+  async #startWithRoom(token: number, start: Start): Promise<void> {
+    try {
+      do await this.executor.room();
+      while (start(token) === NO_ROOM);
+    } catch (error) {
+      this.#release(token)?.reject(error);
+    }
+  }
+
+  #release(token: number): Waiting | undefined {
     const waiting = this.#waiting[token];
     this.#waiting[token] = undefined;
     this.#free.push(token);
-    waiting?.resolve(result);
+    return waiting;
   }
 
-  async #run(start: (token: number) => number): Promise<number> {
-    const token = this.#free.pop() ?? this.#waiting.length;
-    const waiting = Promise.withResolvers<number>();
-    this.#waiting[token] = waiting;
-    try {
-      while (start(token) === NO_ROOM) await this.executor.room();
-    } catch (error) {
-      this.completed(token, 0);
-      throw error;
-    }
-    return await waiting.promise;
-  }
-
-  #checked(result: number, syscall: string, what: string): number {
-    if (result < 0) throw new SystemError(-result, syscall, `${this.name}: ${what}`);
-    return result;
+  #error({ syscall, position, length }: Waiting, errno: number): SystemError {
+    const where = length === 0 ? '' : ` with ${length} bytes at ${position}`;
+    return new SystemError(errno, syscall, `${this.name}: ${syscall}${where} failed`);
   }
 }

@@ -26,6 +26,7 @@ export type { Progress } from './qcow2/references.ts';
 export type { Snapshot } from './qcow2/snapshots.ts';
 export { RawDisk } from './raw.ts';
 export { SegmentList, type Segments } from './segments.ts';
+export { ExecutorStorage } from './storage/executor.ts';
 export { FileStorage, type FileStorageOptions } from './storage/file.ts';
 export { MemoryStorage } from './storage/memory.ts';
 export { RecordingStorage, type StorageEvent } from './storage/recording.ts';

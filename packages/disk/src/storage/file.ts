@@ -97,11 +97,22 @@ export class FileStorage implements Storage {
     return this.#size;
   }
 
+  /** Of the open file. @throws DiskError CLOSED */
+  get descriptor(): number {
+    if (this.#fd < 0) throw new DiskError('CLOSED', `${this.name} was closed.`);
+    return this.#fd;
+  }
+
+  /** Tells that somebody wrote through the descriptor up to `end`. */
+  grewTo(end: number): void {
+    this.#size = Math.max(this.#size, end);
+  }
+
   read(position: number, segments: Segments): undefined {
     const { memory, pairs, count, byteLength } = segments;
     const done = this.#isDirect
       ? this.#readDirect(position, segments)
-      : preadv(this.#descriptor(), position, memory, pairs, count);
+      : preadv(this.descriptor, position, memory, pairs, count);
     if (done < byteLength) zeroSegments(segments, done, byteLength - done);
     return undefined;
   }
@@ -109,15 +120,15 @@ export class FileStorage implements Storage {
   write(position: number, segments: Segments): undefined {
     const { memory, pairs, count, byteLength } = segments;
     if (this.#isDirect) this.#writeDirect(position, segments);
-    else pwritev(this.#descriptor(), position, memory, pairs, count);
-    if (position + byteLength > this.#size) this.#size = position + byteLength;
+    else pwritev(this.descriptor, position, memory, pairs, count);
+    this.grewTo(position + byteLength);
     return undefined;
   }
 
   seekData(position: number): number {
     if (this.isFixedSize) return position;
     try {
-      return Math.max(position, seekData(this.#descriptor(), position) ?? this.#size);
+      return Math.max(position, seekData(this.descriptor, position) ?? this.#size);
     } catch (error) {
       if (!isRefused(error)) throw error;
       return position;
@@ -127,7 +138,7 @@ export class FileStorage implements Storage {
   seekHole(position: number): number {
     if (this.isFixedSize) return this.#size;
     try {
-      return seekHole(this.#descriptor(), position) ?? this.#size;
+      return seekHole(this.descriptor, position) ?? this.#size;
     } catch (error) {
       if (!isRefused(error)) throw error;
       return this.#size;
@@ -147,7 +158,7 @@ export class FileStorage implements Storage {
     if (end <= position) return undefined;
     try {
       if (this.isFixedSize) this.#discardBlocks(position, end);
-      else fallocate(this.#descriptor(), 'punchHole', position, end - position);
+      else fallocate(this.descriptor, 'punchHole', position, end - position);
     } catch (error) {
       // A discard is advice.
       if (!isRefused(error)) throw error;
@@ -159,14 +170,14 @@ export class FileStorage implements Storage {
     if (this.isFixedSize) {
       throw new DiskError('UNSUPPORTED', `${this.name} is a block device, whose size is fixed.`);
     }
-    ftruncateSync(this.#descriptor(), size);
+    ftruncateSync(this.descriptor, size);
     this.#size = size;
     return undefined;
   }
 
   sync(): Pending {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    fdatasyncInPool(this.#descriptor(), (error) => {
+    fdatasyncInPool(this.descriptor, (error) => {
       if (error) reject(error);
       else resolve();
     });
@@ -180,16 +191,11 @@ export class FileStorage implements Storage {
     closeSync(fd);
   }
 
-  #descriptor(): number {
-    if (this.#fd < 0) throw new DiskError('CLOSED', `${this.name} was closed.`);
-    return this.#fd;
-  }
-
   /** Whole blocks only: what is around them is somebody's data. */
   #discardBlocks(position: number, end: number): void {
     const first = roundUp(position);
     const last = end - (end % DIRECT_ALIGNMENT);
-    if (last > first) discardBlocks(this.#descriptor(), first, last - first);
+    if (last > first) discardBlocks(this.descriptor, first, last - first);
   }
 
   #zero(mode: 'punchHole' | 'zeroRange', position: number, length: number): undefined {
@@ -201,8 +207,8 @@ export class FileStorage implements Storage {
     this.#writeZeroes(position, first - position);
     if (last > first) {
       try {
-        if (this.isFixedSize) zeroBlocks(this.#descriptor(), first, last - first);
-        else fallocate(this.#descriptor(), mode, first, last - first);
+        if (this.isFixedSize) zeroBlocks(this.descriptor, first, last - first);
+        else fallocate(this.descriptor, mode, first, last - first);
       } catch (error) {
         if (!isRefused(error)) throw error;
         this.#writeZeroes(first, last - first);
@@ -223,7 +229,7 @@ export class FileStorage implements Storage {
   #readDirect(position: number, segments: Segments): number {
     if (isAligned(position, segments)) {
       try {
-        return preadv(this.#descriptor(), position, segments.memory, segments.pairs, segments.count);
+        return preadv(this.descriptor, position, segments.memory, segments.pairs, segments.count);
       } catch (error) {
         if (!(error instanceof SystemError) || error.code !== 'EINVAL') throw error;
       }
@@ -245,7 +251,7 @@ export class FileStorage implements Storage {
   #writeDirect(position: number, segments: Segments): void {
     if (isAligned(position, segments)) {
       try {
-        pwritev(this.#descriptor(), position, segments.memory, segments.pairs, segments.count);
+        pwritev(this.descriptor, position, segments.memory, segments.pairs, segments.count);
         return;
       } catch (error) {
         if (!(error instanceof SystemError) || error.code !== 'EINVAL') throw error;
@@ -263,16 +269,16 @@ export class FileStorage implements Storage {
         bounce.fill(0, got, length);
       }
       gather(segments, done, bounce.subarray(skip, skip + part));
-      pwritev(this.#descriptor(), start, bounce, Float64Array.of(0, length), 1);
+      pwritev(this.descriptor, start, bounce, Float64Array.of(0, length), 1);
       done += part;
     }
-    if (!this.isFixedSize && fstatSync(this.#descriptor()).size > finalSize) {
-      ftruncateSync(this.#descriptor(), finalSize);
+    if (!this.isFixedSize && fstatSync(this.descriptor).size > finalSize) {
+      ftruncateSync(this.descriptor, finalSize);
     }
   }
 
   #transferBounce(position: number, length: number): number {
-    return preadv(this.#descriptor(), position, this.#bounceBuffer(), Float64Array.of(0, length), 1);
+    return preadv(this.descriptor, position, this.#bounceBuffer(), Float64Array.of(0, length), 1);
   }
 
   /** Pages of memory, which are as aligned as any device wants. */
