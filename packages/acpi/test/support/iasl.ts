@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -32,8 +32,8 @@ export function compile(source: string, allowed: readonly number[] = []): Uint8A
 }
 
 function iasl(cwd: string, ...options: string[]): string {
-  const command = `iasl ${options.join(' ')} 2>&1`;
-  return execFileSync('/bin/sh', ['-c', command], { cwd, encoding: 'utf8' });
+  const { stdout, stderr } = spawnSync('iasl', options, { cwd, encoding: 'utf8' });
+  return stdout + stderr;
 }
 
 function temporaryDirectory() {
