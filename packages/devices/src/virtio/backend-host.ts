@@ -3,6 +3,7 @@ import { SharedMutex } from '../lock.ts';
 import type { VirtioBackend } from './backend.ts';
 import { hasFeature, VirtioFeature, VirtioStatus } from './constants.ts';
 import { VirtqueueError, type VirtqueueErrorCode } from './queue/errors.ts';
+import { serveQueue } from './queue/serve.ts';
 import { SplitQueue } from './queue/split-queue.ts';
 import type { VirtioPciInterrupt } from './transport/interrupt.ts';
 import { resetRegisters } from './transport/registers.ts';
@@ -13,9 +14,6 @@ import {
   type VirtqueueState,
   virtioLayout,
 } from './transport/state.ts';
-
-/** Requests after which the driver is told of those that are done, when more keep coming. */
-const INTERRUPT_BATCH = 16;
 
 /** Why a device stopped; plain data. */
 export interface BrokenDevice {
@@ -50,6 +48,8 @@ export class BackendHost {
   readonly #state: VirtioState;
   readonly #queueStates: readonly VirtqueueState[];
   readonly #mutex: SharedMutex;
+  /** One for each queue: tells the driver of requests that are done. */
+  readonly #interrupts: readonly (() => void)[];
   /** Empty while the device is not active; undefined for queues the driver does not use. */
   #queues: (SplitQueue | undefined)[] = [];
 
@@ -60,6 +60,7 @@ export class BackendHost {
       attachQueueState(options.state, index),
     );
     this.#mutex = new SharedMutex(this.#state.lock);
+    this.#interrupts = this.#queueStates.map((_, index) => () => options.interrupt.queue(index));
   }
 
   /** Follows the driver: DRIVER_OK and resets. */
@@ -72,9 +73,10 @@ export class BackendHost {
   /** Serves what the driver has put into queue `index`. */
   kick(index: number): void {
     const queue = this.#queues[index];
-    if (!queue) return;
+    const interrupt = this.#interrupts[index];
+    if (queue === undefined || interrupt === undefined) return;
     try {
-      this.#serve(queue);
+      serveQueue(queue, this.#options.backend, interrupt);
     } catch (error) {
       this.#break(error);
     }
@@ -86,26 +88,6 @@ export class BackendHost {
     for (let index = 0; index < this.#queues.length; index++) this.kick(index);
     this.#queues = [];
     await this.#options.backend[Symbol.asyncDispose]();
-  }
-
-  #serve(queue: SplitQueue): void {
-    const { backend } = this.#options;
-    do {
-      queue.disableNotifications();
-      for (let done = 1; queue.pop(); done++) {
-        if (!backend.handle(queue)) {
-          queue.undoPop();
-          this.#interrupt(queue);
-          return;
-        }
-        if (done % INTERRUPT_BATCH === 0) this.#interrupt(queue);
-      }
-      this.#interrupt(queue);
-    } while (queue.enableNotifications());
-  }
-
-  #interrupt(queue: SplitQueue): void {
-    if (queue.needsInterrupt()) this.#options.interrupt.queue(queue.index);
   }
 
   #activate(): void {
