@@ -9,6 +9,7 @@
           "sources": [
             "native/addon.cc",
             "native/calls.cc",
+            "native/calls-<(target_arch).cc",
             "native/memory.cc",
             "native/objects.cc",
             "native/support.cc",

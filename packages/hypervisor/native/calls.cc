@@ -1,118 +1,42 @@
-// The ioctls whose argument is a number or one flat structure: a table of their sizes, and two functions that make them.
-// JavaScript fills the structures in; what holds a pointer has a function of its own.
-#include <linux/kvm.h>
+// Two functions that make the ioctls of the tables. JavaScript fills the structures in; what holds a pointer has a function
+// of its own.
+#include "calls.h"
+
 #include <sys/ioctl.h>
 
 #include <cerrno>
 #include <cstring>
 #include <iterator>
 
-#include "objects.h"
-
 namespace tsvmm {
 
 namespace {
 
-/// How long the structure is.
-enum class Shape {
-  /// No structure: a number, or nothing.
-  kNumber,
-  /// `_IOC_SIZE` of the request.
-  kFixed,
-  /// A header of `_IOC_SIZE` bytes that begins with a count of 32 bits, and that many entries.
-  kList,
-  /// The same with a count of 64 bits.
-  kLongList,
-  /// The machine's XSAVE area.
-  kXsave,
+constexpr Call kCommonCalls[] = {
+    TSVMM_NUMBER(KVM_CHECK_EXTENSION, kSystem),
+    {"KVM_CHECK_VM_EXTENSION", KVM_CHECK_EXTENSION, Kind::kVm, Shape::kNumber, 0},
+    TSVMM_FIXED(KVM_ENABLE_CAP, kVm),
+    TSVMM_FIXED(KVM_IRQ_LINE, kVm),
+    TSVMM_FIXED(KVM_IRQFD, kVm),
+    TSVMM_FIXED(KVM_IOEVENTFD, kVm),
+    TSVMM_FIXED(KVM_SIGNAL_MSI, kVm),
+    TSVMM_LIST(KVM_SET_GSI_ROUTING, kVm, 8, kvm_irq_routing_entry),
+    TSVMM_FIXED(KVM_GET_MP_STATE, kVcpu),
+    TSVMM_FIXED(KVM_SET_MP_STATE, kVcpu),
 };
 
-struct Call {
-  const char* name;
-  unsigned long request;
-  Kind target;
-  Shape shape;
-  /// Bytes of an entry of a list.
-  size_t entry;
-};
-
-/// The request with the size that C gives to a structure that ends with an array without length. In C++ some versions of the
-/// kernel's headers make such structures longer, and with them the numbers of their requests wrong.
-constexpr unsigned long WithSize(unsigned long request, size_t size) {
-  return (request & ~(static_cast<unsigned long>(_IOC_SIZEMASK) << _IOC_SIZESHIFT)) | size << _IOC_SIZESHIFT;
+/// A call by its number: the common ones come first.
+const Call* CallAt(size_t index) {
+  if (index < std::size(kCommonCalls)) return &kCommonCalls[index];
+  const std::span<const Call> own = ArchitectureCalls();
+  index -= std::size(kCommonCalls);
+  return index < own.size() ? &own[index] : nullptr;
 }
 
-#define NUMBER(name, target) {#name, name, Kind::target, Shape::kNumber, 0}
-#define FIXED(name, target) {#name, name, Kind::target, Shape::kFixed, 0}
-#define LIST(name, target, header, entry) \
-  {#name, WithSize(name, header), Kind::target, Shape::kList, sizeof(entry)}
-
-constexpr Call kCalls[] = {
-    NUMBER(KVM_CHECK_EXTENSION, kSystem),
-    {"KVM_CHECK_VM_EXTENSION", KVM_CHECK_EXTENSION, Kind::kVm, Shape::kNumber, 0},
-    NUMBER(KVM_CREATE_IRQCHIP, kVm),
-    FIXED(KVM_IRQ_LINE, kVm),
-    FIXED(KVM_IRQFD, kVm),
-    FIXED(KVM_IOEVENTFD, kVm),
-    FIXED(KVM_SIGNAL_MSI, kVm),
-    LIST(KVM_SET_GSI_ROUTING, kVm, 8, kvm_irq_routing_entry),
-    FIXED(KVM_GET_CLOCK, kVm),
-    FIXED(KVM_SET_CLOCK, kVm),
-    FIXED(KVM_GET_MP_STATE, kVcpu),
-    FIXED(KVM_SET_MP_STATE, kVcpu),
-    {"KVM_GET_REG_LIST", WithSize(KVM_GET_REG_LIST, 8), Kind::kVcpu, Shape::kLongList, 8},
-#if defined(__x86_64__) || defined(__aarch64__)
-    FIXED(KVM_GET_VCPU_EVENTS, kVcpu),
-    FIXED(KVM_SET_VCPU_EVENTS, kVcpu),
-#endif
-#if defined(__aarch64__)
-    FIXED(KVM_ARM_PREFERRED_TARGET, kVm),
-    FIXED(KVM_ARM_VCPU_INIT, kVcpu),
-    FIXED(KVM_ARM_VCPU_FINALIZE, kVcpu),
-#endif
-#if defined(__x86_64__)
-    LIST(KVM_GET_SUPPORTED_CPUID, kSystem, 8, kvm_cpuid_entry2),
-    LIST(KVM_GET_MSR_INDEX_LIST, kSystem, 4, uint32_t),
-    NUMBER(KVM_SET_TSS_ADDR, kVm),
-    FIXED(KVM_SET_IDENTITY_MAP_ADDR, kVm),
-    FIXED(KVM_CREATE_PIT2, kVm),
-    FIXED(KVM_GET_PIT2, kVm),
-    {"KVM_SET_PIT2", KVM_SET_PIT2, Kind::kVm, Shape::kFixed, 0},
-    FIXED(KVM_GET_IRQCHIP, kVm),
-    // Its number says _IOR, which is what it is for user space too: the kernel reads the structure.
-    FIXED(KVM_SET_IRQCHIP, kVm),
-    FIXED(KVM_GET_REGS, kVcpu),
-    FIXED(KVM_SET_REGS, kVcpu),
-    FIXED(KVM_GET_SREGS, kVcpu),
-    FIXED(KVM_SET_SREGS, kVcpu),
-    FIXED(KVM_GET_FPU, kVcpu),
-    FIXED(KVM_SET_FPU, kVcpu),
-    LIST(KVM_GET_MSRS, kVcpu, 8, kvm_msr_entry),
-    LIST(KVM_SET_MSRS, kVcpu, 8, kvm_msr_entry),
-    LIST(KVM_GET_CPUID2, kVcpu, 8, kvm_cpuid_entry2),
-    LIST(KVM_SET_CPUID2, kVcpu, 8, kvm_cpuid_entry2),
-    {"KVM_GET_XSAVE2", WithSize(KVM_GET_XSAVE2, 4096), Kind::kVcpu, Shape::kXsave, 0},
-    {"KVM_GET_XSAVE", WithSize(KVM_GET_XSAVE, 4096), Kind::kVcpu, Shape::kFixed, 0},
-    {"KVM_SET_XSAVE", WithSize(KVM_SET_XSAVE, 4096), Kind::kVcpu, Shape::kXsave, 0},
-    FIXED(KVM_GET_XCRS, kVcpu),
-    FIXED(KVM_SET_XCRS, kVcpu),
-    FIXED(KVM_GET_DEBUGREGS, kVcpu),
-    FIXED(KVM_SET_DEBUGREGS, kVcpu),
-    FIXED(KVM_GET_LAPIC, kVcpu),
-    FIXED(KVM_SET_LAPIC, kVcpu),
-    NUMBER(KVM_NMI, kVcpu),
-    NUMBER(KVM_KVMCLOCK_CTRL, kVcpu),
-    NUMBER(KVM_GET_TSC_KHZ, kVcpu),
-    NUMBER(KVM_SET_TSC_KHZ, kVcpu),
-#endif
-};
-
-#undef NUMBER
-#undef FIXED
-#undef LIST
-
 const Call& CallOf(const Napi::CallbackInfo& info, const Object& object, bool number) {
-  const Call& call = kCalls[Unsigned(info, 1, "ioctl", "the ioctl", std::size(kCalls) - 1)];
+  const Call* const found = CallAt(Unsigned(info, 1, "ioctl", "the ioctl"));
+  if (found == nullptr) Throw(info.Env(), EINVAL, "ioctl", "there is no ioctl of that number");
+  const Call& call = *found;
   if (call.target != object.kind || (call.shape == Shape::kNumber) != number) {
     Throw(info.Env(), EINVAL, call.name, "this object does not take the call, or not with such an argument");
   }
@@ -189,7 +113,8 @@ Napi::Value OneRegister(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-/// deviceAttribute(device, operation, group, attribute, bytes): operation 0 has, 1 get, 2 set.
+/// deviceAttribute(object, operation, group, attributeHigh, attributeLow, bytes): operation 0 has, 1 get, 2 set. Devices in
+/// the kernel have attributes, and so do machines and vCPUs.
 Napi::Value DeviceAttribute(const Napi::CallbackInfo& info) {
   static constexpr struct {
     const char* name;
@@ -198,17 +123,18 @@ Napi::Value DeviceAttribute(const Napi::CallbackInfo& info) {
                      {"KVM_GET_DEVICE_ATTR", KVM_GET_DEVICE_ATTR},
                      {"KVM_SET_DEVICE_ATTR", KVM_SET_DEVICE_ATTR}};
   const auto& [name, request] = kOperations[Unsigned(info, 1, "KVM_SET_DEVICE_ATTR", "the operation", 2)];
-  const auto device = HeldAs<Object>(info, 0, name, Kind::kDevice);
+  const auto object = Held(info, 0, name);
   // How long a value is depends on the device; none is longer than this, so that the kernel stays in bounds whatever it is.
   alignas(8) uint8_t value[4096] = {};
-  const Bytes bytes = ByteArray(info, 4, name);
+  const Bytes bytes = ByteArray(info, 5, name);
   if (bytes.size > sizeof value) Throw(info.Env(), EINVAL, name, "the value is longer than 4096 bytes");
   if (bytes.size != 0) std::memcpy(value, bytes.data, bytes.size);
   kvm_device_attr attribute = {};
   attribute.group = static_cast<uint32_t>(Unsigned(info, 2, name, "the group", UINT32_MAX));
-  attribute.attr = Unsigned(info, 3, name, "the attribute");
+  attribute.attr = Unsigned(info, 3, name, "the attribute", UINT32_MAX) << 32 |
+                   Unsigned(info, 4, name, "the attribute", UINT32_MAX);
   attribute.addr = reinterpret_cast<uintptr_t>(value);
-  if (Control(device->fd, request, &attribute) < 0) {
+  if (Control(object->fd, request, &attribute) < 0) {
     if (request == KVM_HAS_DEVICE_ATTR && errno == ENXIO) return Napi::Boolean::New(info.Env(), false);
     Throw(info.Env(), errno, name, "the hypervisor refuses");
   }
@@ -218,9 +144,14 @@ Napi::Value DeviceAttribute(const Napi::CallbackInfo& info) {
 
 }  // namespace
 
+int Extension(int fd, unsigned long capability) {
+  const int value = Control(fd, KVM_CHECK_EXTENSION, reinterpret_cast<void*>(capability));
+  return value < 0 ? 0 : value;
+}
+
 void InitCalls(Napi::Object exports) {
   Napi::Object names = Napi::Object::New(exports.Env());
-  for (size_t i = 0; i < std::size(kCalls); i++) names.Set(kCalls[i].name, static_cast<double>(i));
+  for (size_t i = 0; const Call* const call = CallAt(i); i++) names.Set(call->name, static_cast<double>(i));
   exports.Set("calls", names);
   Export<CallNumber>(exports, "callNumber");
   Export<CallStructure>(exports, "callStructure");

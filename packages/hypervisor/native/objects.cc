@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <unordered_map>
 
+#include "calls.h"
+
 #ifndef KVM_SET_USER_MEMORY_REGION2
 #define KVM_CAP_USER_MEMORY2 231
 #define KVM_SET_USER_MEMORY_REGION2 _IOC(_IOC_WRITE, KVMIO, 0x49, 160)
@@ -35,11 +37,6 @@ std::shared_ptr<Holder>* HolderOf(const Napi::CallbackInfo& info, size_t index, 
     Throw(info.Env(), EINVAL, call, "argument " + std::to_string(index + 1) + " must be an object of KVM's");
   }
   return static_cast<std::shared_ptr<Holder>*>(data);
-}
-
-int Extension(int fd, unsigned long capability) {
-  const int value = Control(fd, KVM_CHECK_EXTENSION, reinterpret_cast<void*>(capability));
-  return value < 0 ? 0 : value;
 }
 
 /// openSystem(path): /dev/kvm or another path of the same device.
@@ -69,15 +66,9 @@ Napi::Value CreateVm(const Napi::CallbackInfo& info) {
   const auto type = static_cast<unsigned long>(Unsigned(info, 1, "KVM_CREATE_VM", "the type of machine"));
   const int fd = Control(system->fd, KVM_CREATE_VM, reinterpret_cast<void*>(type));
   if (fd < 0) Throw(info.Env(), errno, "KVM_CREATE_VM", "cannot create a machine");
-  size_t xsave_size = 0;
-#ifdef KVM_CAP_XSAVE
-  if (Extension(fd, KVM_CAP_XSAVE) != 0) {
-    xsave_size = std::max<size_t>(4096, static_cast<size_t>(Extension(fd, KVM_CAP_XSAVE2)));
-  }
-#endif
   const unsigned long set_memory =
       Extension(fd, KVM_CAP_USER_MEMORY2) != 0 ? KVM_SET_USER_MEMORY_REGION2 : KVM_SET_USER_MEMORY_REGION;
-  const auto vm = std::make_shared<Vm>(fd, system, set_memory, xsave_size);
+  const auto vm = std::make_shared<Vm>(fd, system, set_memory, XsaveSize(fd));
   Register(vm);
   return Hold(info.Env(), vm);
 }

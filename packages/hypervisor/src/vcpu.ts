@@ -69,8 +69,9 @@ export interface Vcpu extends Disposable {
 }
 
 /**
- * Registers by the name the architecture's manual gives them (riscv64: `pc`, `x0`–`x31`, `f0`–`f31`, CSR names).
- * Values are unsigned 64-bit.
+ * Registers by the name the architecture's manual gives them (riscv64: `pc`, `x0`–`x31`, `f0`–`f31`, CSR names; aarch64:
+ * `pc`, `x0`–`x30`, `pstate`, `v0`–`v31`, system registers; x86_64: `rip`, `rax`, `cr0`, `cs.base`, MSR names).
+ * Values are unsigned and as wide as the register.
  */
 export interface VcpuRegisters {
   /** @throws HypervisorError INVALID_ARGUMENT for a name the vCPU does not have */

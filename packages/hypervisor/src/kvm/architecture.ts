@@ -1,6 +1,8 @@
 import { HypervisorError } from '../errors.ts';
-import type { Architecture, VmOptions } from '../hypervisor.ts';
-import type { VcpuRegisters } from '../vcpu.ts';
+import type { Architecture, RamRegion, VmOptions } from '../hypervisor.ts';
+import type { Platform } from '../platform.ts';
+import type { ExitHandler, VcpuRegisters, VcpuStop } from '../vcpu.ts';
+import { aarch64 } from './aarch64/aarch64.ts';
 import type { GsiRoute } from './gsi-routes.ts';
 import type { NativeSystem, NativeVcpu, NativeVm } from './native.ts';
 import { x86_64 } from './x86_64/x86-64.ts';
@@ -13,31 +15,72 @@ export interface KvmRegisters extends VcpuRegisters {
   invalidate(): void;
 }
 
-/** Named pieces of state, each the structure of an ioctl. */
+/** Named pieces of state, each in the form that KVM gives it. */
 export type KvmState = Readonly<Record<string, Uint8Array>>;
+
+/** A machine that is being made. */
+export interface MachineParts {
+  readonly system: NativeSystem;
+  readonly vm: NativeVm;
+  readonly options: VmOptions;
+}
+
+/** Wired interrupts by the numbers that the contract gives them, which are their GSIs. */
+export interface LineRange {
+  readonly first: number;
+  readonly count: number;
+}
+
+/** What a machine has in the kernel beside memory and vCPUs: interrupt controllers, timers, clocks. */
+export interface KernelDevices extends Disposable {
+  readonly platform: Platform;
+  readonly lines: LineRange;
+  /** The routes that the interrupt controllers have from the start. */
+  readonly routes: readonly GsiRoute[];
+  /** First GSI that is free for MSIs. */
+  readonly firstFreeGsi: number;
+  /** Whether somebody takes MSIs. */
+  readonly hasMessages: boolean;
+  /** Reads them. No vCPU may run. */
+  saveState(): KvmState;
+  /** Writes them to a machine made with the same options. No vCPU may have run. */
+  restoreState(state: KvmState): void;
+}
+
+/** What the exits that only one architecture has are handled with. */
+export interface ArchitectureExits {
+  /** @returns why the vCPU stops, `resume` when it goes on, undefined for an exit that is not this architecture's */
+  handle(reason: number, handler: ExitHandler): VcpuStop | 'resume' | undefined;
+}
 
 /** What differs between the architectures that KVM virtualizes. */
 export interface KvmArchitecture {
   readonly name: Architecture;
   /** Most vCPUs that the interrupt controllers here tell apart. */
   readonly maximumVcpus: number;
-  /** Wired interrupts: sources from 0 up to, but not including, this. Each is a GSI. */
-  readonly lineCount: number;
-  /** The routes that the in-kernel interrupt controllers have from the start. */
-  readonly routes: readonly GsiRoute[];
-  /** First GSI that is free for MSIs. */
-  readonly firstFreeGsi: number;
   /** Bits of a guest-physical address. */
   addressBits(system: NativeSystem): number;
   /** Whether guests can have the virtualization extensions of the CPU. */
   hasNesting(system: NativeSystem): boolean;
   /** What KVM_CREATE_VM is given. */
   machineType(system: NativeSystem, options: VmOptions): number;
-  /** Creates interrupt controllers and timers, before the first vCPU. */
-  prepareVm(system: NativeSystem, vm: NativeVm, options: VmOptions): void;
+  /** Creates what must be there before the first vCPU. */
+  prepareVm(parts: MachineParts): void;
   /** Gives a new vCPU its identity. */
-  prepareVcpu(system: NativeSystem, vcpu: NativeVcpu, id: number, options: VmOptions): void;
+  prepareVcpu(parts: MachineParts, vcpu: NativeVcpu, id: number): void;
+  /** Creates what needs all vCPUs to be there. */
+  completeVm(parts: MachineParts, vcpus: readonly NativeVcpu[]): KernelDevices;
+  /** What KVM_IRQ_LINE calls a wired interrupt. */
+  lineInput(source: number): number;
+  /**
+   * What it calls a vCPU's own.
+   *
+   * @throws HypervisorError UNSUPPORTED when vCPUs have none, INVALID_ARGUMENT when not of that number
+   */
+  privateLineInput(vcpu: number, source: number): number;
   registers(vcpu: NativeVcpu): KvmRegisters;
+  /** @param pages what the vCPU shares with the kernel */
+  exits(pages: ArrayBuffer, ram: readonly RamRegion[]): ArchitectureExits;
   /** Numbers of the registers that are saved one by one. */
   stateRegisters(system: NativeSystem): Uint32Array;
   saveVcpu(vcpu: NativeVcpu, stateRegisters: Uint32Array): KvmState;
@@ -45,7 +88,10 @@ export interface KvmArchitecture {
 }
 
 /** By the name that Node has for the host's architecture. */
-const ARCHITECTURES: Readonly<Partial<Record<NodeJS.Architecture, KvmArchitecture>>> = { x64: x86_64 };
+const ARCHITECTURES: Readonly<Partial<Record<NodeJS.Architecture, KvmArchitecture>>> = {
+  x64: x86_64,
+  arm64: aarch64,
+};
 
 /** The architecture that KVM virtualizes here, if there is a back end for it. */
 export function hostArchitecture(): KvmArchitecture | undefined {

@@ -10,6 +10,8 @@ export type GsiRoute =
       readonly addressLow: number;
       readonly addressHigh: number;
       readonly data: number;
+      /** Who sends: an interrupt translation service looks the interrupt up by it. */
+      readonly deviceId: number;
     };
 
 /** Bytes of `struct kvm_irq_routing` before its entries, and of an entry. */
@@ -17,6 +19,8 @@ const HEADER = 8;
 const ENTRY = 48;
 const ROUTING_IRQCHIP = 1;
 const ROUTING_MSI = 2;
+/** KVM_MSI_VALID_DEVID: the device id counts, where somebody cares. */
+const VALID_DEVICE_ID = 1;
 
 /** The machine's table of GSIs. KVM only takes it as a whole, so it is kept here. */
 export class GsiRoutes {
@@ -39,7 +43,7 @@ export class GsiRoutes {
    *
    * @throws HypervisorError NO_RESOURCES when there are no more
    */
-  addMessage(addressLow: number, addressHigh: number, data: number): number {
+  addMessage(addressLow: number, addressHigh: number, data: number, deviceId: number): number {
     let gsi = this.#firstFree;
     while (this.#messages.has(gsi)) gsi++;
     if (gsi >= this.#capacity || this.#fixed.length + this.#messages.size >= this.#capacity) {
@@ -48,7 +52,7 @@ export class GsiRoutes {
         `the machine has ${this.#capacity} interrupt routes, and all are taken: use fewer devices or vectors`,
       );
     }
-    this.#messages.set(gsi, { gsi, kind: 'msi', addressLow, addressHigh, data });
+    this.#messages.set(gsi, { gsi, kind: 'msi', addressLow, addressHigh, data, deviceId });
     try {
       this.#write();
     } catch (error) {
@@ -76,9 +80,11 @@ export class GsiRoutes {
         view.setUint32(entry + 20, route.pin, true);
       } else {
         view.setUint32(entry + 4, ROUTING_MSI, true);
+        view.setUint32(entry + 8, VALID_DEVICE_ID, true);
         view.setUint32(entry + 16, route.addressLow, true);
         view.setUint32(entry + 20, route.addressHigh, true);
         view.setUint32(entry + 24, route.data, true);
+        view.setUint32(entry + 28, route.deviceId, true);
       }
     }
     callStructure(this.#vm, 'KVM_SET_GSI_ROUTING', new Uint8Array(view.buffer));

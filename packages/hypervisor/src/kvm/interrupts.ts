@@ -1,60 +1,75 @@
 import { HypervisorError } from '../errors.ts';
 import type { Architecture } from '../hypervisor.ts';
 import type { InterruptLine, Interrupts, MsiSender } from '../vm.ts';
-import { architectureOf } from './architecture.ts';
+import { architectureOf, type KvmArchitecture, type LineRange } from './architecture.ts';
 import { callStructure, KvmError, type NativeVm, native } from './native.ts';
 
 /** What a thread needs to raise the machine's interrupts. */
 export interface KvmInterruptsBackEnd {
   readonly handle: number;
+  readonly lines: LineRange;
+  readonly vcpuCount: number;
 }
 
 /** The in-kernel interrupt controllers, on one of the machine's threads. */
 export class KvmInterrupts implements Interrupts {
   readonly msi: MsiSender;
   readonly #vm: NativeVm;
-  readonly #lineCount: number;
+  readonly #architecture: KvmArchitecture;
+  readonly #lines: LineRange;
+  readonly #vcpuCount: number;
 
-  constructor(vm: NativeVm, lineCount: number) {
+  constructor(vm: NativeVm, architecture: KvmArchitecture, lines: LineRange, vcpuCount: number) {
     this.#vm = vm;
-    this.#lineCount = lineCount;
+    this.#architecture = architecture;
+    this.#lines = lines;
+    this.#vcpuCount = vcpuCount;
     this.msi = new KvmMsiSender(vm);
   }
 
   static attach(architecture: Architecture, backEnd: KvmInterruptsBackEnd): KvmInterrupts {
-    return new KvmInterrupts(native().attachVm(backEnd.handle), architectureOf(architecture).lineCount);
+    const { handle, lines, vcpuCount } = backEnd;
+    return new KvmInterrupts(native().attachVm(handle), architectureOf(architecture), lines, vcpuCount);
   }
 
   line(source: number): InterruptLine {
-    if (!Number.isInteger(source) || source < 0 || source >= this.#lineCount) {
+    const { first, count } = this.#lines;
+    if (!Number.isInteger(source) || source < first || source >= first + count) {
       throw new HypervisorError(
         'INVALID_ARGUMENT',
-        `there is no interrupt source ${source}: they are numbered from 0 to ${this.#lineCount - 1}`,
+        `there is no interrupt source ${source}: they are numbered from ${first} to ${first + count - 1}`,
       );
     }
-    return new KvmLine(this.#vm, source);
+    return new KvmLine(this.#vm, this.#architecture.lineInput(source));
   }
 
-  privateLine(): InterruptLine {
-    throw new HypervisorError('UNSUPPORTED', 'x86_64 vCPUs have no wired interrupts of their own');
+  privateLine(vcpu: number, source: number): InterruptLine {
+    if (!Number.isInteger(vcpu) || vcpu < 0 || vcpu >= this.#vcpuCount) {
+      throw new HypervisorError('INVALID_ARGUMENT', `there is no vCPU ${vcpu} in this machine`);
+    }
+    return new KvmLine(this.#vm, this.#architecture.privateLineInput(vcpu, source));
   }
 }
+
+/** KVM_MSI_VALID_DEVID: the device id counts, where somebody cares. */
+const VALID_DEVICE_ID = 1;
 
 /** KVM_SIGNAL_MSI (`struct kvm_msi`). */
 class KvmMsiSender implements MsiSender {
   readonly #vm: NativeVm;
-  readonly #message = new Uint32Array(8);
+  readonly #message = Uint32Array.of(0, 0, 0, VALID_DEVICE_ID, 0, 0, 0, 0);
   readonly #bytes = new Uint8Array(this.#message.buffer);
 
   constructor(vm: NativeVm) {
     this.#vm = vm;
   }
 
-  send(addressLow: number, addressHigh: number, data: number): void {
+  send(addressLow: number, addressHigh: number, data: number, deviceId = 0): void {
     const message = this.#message;
     message[0] = addressLow;
     message[1] = addressHigh;
     message[2] = data;
+    message[4] = deviceId;
     try {
       callStructure(this.#vm, 'KVM_SIGNAL_MSI', this.#bytes);
     } catch (error) {
@@ -70,9 +85,9 @@ class KvmLine implements InterruptLine {
   readonly #level: Uint32Array;
   readonly #bytes: Uint8Array;
 
-  constructor(vm: NativeVm, gsi: number) {
+  constructor(vm: NativeVm, input: number) {
     this.#vm = vm;
-    this.#level = Uint32Array.of(gsi, 0);
+    this.#level = Uint32Array.of(input, 0);
     this.#bytes = new Uint8Array(this.#level.buffer);
   }
 

@@ -18,15 +18,15 @@ const REQUIRED = [
   'immediateExit',
 ] as const satisfies readonly (keyof typeof Capability)[];
 
-/** Guest-physical addresses of hosts end here at the latest; what the host has in fact, KVM says when memory is added. */
-const ADDRESS_LIMIT = 2 ** 46;
+/** Guest-physical addresses of all hosts fit into as many bits, and into a number. */
+const ADDRESS_BITS = 52;
 
 /** Linux's hypervisor: guests of the host's own architecture, on the CPU's virtualization extensions. */
 export class KvmHypervisor implements Hypervisor {
   readonly kind = 'kvm';
   readonly architectures: readonly Architecture[];
   readonly maximumVcpus: number;
-  readonly maximumRam = ADDRESS_LIMIT;
+  readonly maximumRam: number;
   readonly addressBits: number;
   /** Whether guest code runs on the CPU itself: on a host without, KVM works but emulates each instruction. */
   readonly isAccelerated: boolean;
@@ -43,7 +43,8 @@ export class KvmHypervisor implements Hypervisor {
     if (process.platform !== 'linux' || architecture === undefined) {
       throw new HypervisorError(
         'UNSUPPORTED',
-        `KVM is for Linux on x86_64 so far, this is ${process.platform} on ${process.arch}: use --hypervisor soft`,
+        `KVM is for Linux on x86_64, aarch64 and riscv64, this is ${process.platform} on ${process.arch}: use ` +
+          '--hypervisor soft',
       );
     }
     using cleanup = new DisposableStack();
@@ -59,7 +60,8 @@ export class KvmHypervisor implements Hypervisor {
       );
     }
     this.maximumVcpus = Math.min(extension(this.#system, Capability.maximumVcpus), architecture.maximumVcpus);
-    this.addressBits = architecture.addressBits(this.#system);
+    this.addressBits = Math.min(architecture.addressBits(this.#system), ADDRESS_BITS);
+    this.maximumRam = 2 ** this.addressBits;
     cleanup.move();
   }
 

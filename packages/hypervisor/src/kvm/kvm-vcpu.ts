@@ -1,13 +1,20 @@
 import { constants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import { HypervisorError } from '../errors.ts';
-import type { Architecture } from '../hypervisor.ts';
+import type { Architecture, RamRegion } from '../hypervisor.ts';
 import type { ExitAccess, ExitHandler, Vcpu, VcpuStop } from '../vcpu.ts';
-import { architectureOf, type KvmArchitecture, type KvmRegisters, type KvmState } from './architecture.ts';
+import {
+  type ArchitectureExits,
+  architectureOf,
+  type KvmArchitecture,
+  type KvmRegisters,
+  type KvmState,
+} from './architecture.ts';
+import { CommonExits } from './common-exits.ts';
 import { Mmio } from './mmio.ts';
 import { type AttachedVcpu, native } from './native.ts';
 import { PortIo } from './port-io.ts';
-import { Exit, RunPage, SystemEvent } from './run-page.ts';
+import { Exit, RunPage } from './run-page.ts';
 
 const { EINTR, EAGAIN } = constants.errno;
 const EXIT_REASON_WORD = RunPage.exitReason / 4;
@@ -18,6 +25,8 @@ export interface KvmVcpuBackEnd {
   readonly handle: number;
   /** Numbers of the registers that its state consists of, besides those that every vCPU has. */
   readonly stateRegisters: Uint32Array;
+  /** What calls of the guest may point at. */
+  readonly ram: readonly RamRegion[];
 }
 
 /** One vCPU of KVM's, on the thread that runs it. */
@@ -30,6 +39,8 @@ export class KvmVcpu implements Vcpu {
   readonly #words: Uint32Array;
   readonly #mmio: Mmio;
   readonly #portIo: PortIo;
+  readonly #exits: ArchitectureExits;
+  readonly #commonExits: CommonExits;
   #stop: VcpuStop | undefined;
   #isOpen = true;
 
@@ -44,6 +55,8 @@ export class KvmVcpu implements Vcpu {
     this.#words = new Uint32Array(pages);
     this.#mmio = new Mmio(pages, access);
     this.#portIo = new PortIo(pages, access);
+    this.#exits = this.#architecture.exits(pages, backEnd.ram);
+    this.#commonExits = new CommonExits(pages);
     this.#registers = this.#architecture.registers(vcpu);
   }
 
@@ -71,7 +84,7 @@ export class KvmVcpu implements Vcpu {
           this.#mmio.handle(handler);
           if (this.#stop !== undefined) return this.#stop;
         } else {
-          const stop = this.#otherExit(reason ?? 0);
+          const stop = this.#otherExit(reason ?? 0, handler);
           if (stop !== undefined) return stop;
         }
       } else if (error === EINTR || error === EAGAIN) {
@@ -119,71 +132,9 @@ export class KvmVcpu implements Vcpu {
     }
   }
 
-  #otherExit(reason: number): VcpuStop | undefined {
-    switch (reason) {
-      case Exit.shutdown:
-        return { reason: 'shutdown', detail: 'triple fault' };
-      case Exit.systemEvent:
-        return this.#systemEvent(this.#word(RunPage.systemEventType));
-      case Exit.failEntry:
-        return {
-          reason: 'error',
-          detail: `the hardware refused to enter the guest: reason ${this.#longWord(RunPage.hardwareEntryFailureReason)}`,
-        };
-      case Exit.internalError:
-        return { reason: 'error', detail: this.#internalError() };
-      case Exit.intr:
-      case Exit.irqWindowOpen:
-        return undefined;
-      default:
-        return {
-          reason: 'error',
-          detail: `KVM left the guest for a reason this program does not know: ${reason}`,
-        };
-    }
-  }
-
-  #systemEvent(type: number): VcpuStop {
-    switch (type) {
-      case SystemEvent.shutdown:
-        return { reason: 'shutdown', detail: 'the guest turned the machine off' };
-      case SystemEvent.reset:
-        return { reason: 'reset', detail: 'the guest asked for a reset' };
-      case SystemEvent.crash:
-        return { reason: 'crash', detail: 'the guest reported that it crashed' };
-      default:
-        return {
-          reason: 'error',
-          detail: `KVM reported system event ${type}, which this program does not know`,
-        };
-    }
-  }
-
-  #internalError(): string {
-    const suberror = this.#word(RunPage.internalSuberror);
-    const names = [
-      'unknown',
-      'emulation failed',
-      'simultaneous exceptions',
-      'event delivery',
-      'unexpected exit',
-    ];
-    const count = Math.min(this.#word(RunPage.internalDataCount), 16);
-    const data = Array.from({ length: count }, (_, index) =>
-      this.#longWord(RunPage.internalData + index * 8),
-    );
-    return (
-      `KVM cannot go on: internal error ${suberror} (${names[suberror] ?? 'unknown'})` +
-      (count > 0 ? `, data ${data.join(' ')}` : '')
-    );
-  }
-
-  #word(offset: number): number {
-    return this.#words[offset / 4] ?? 0;
-  }
-
-  #longWord(offset: number): string {
-    const value = (BigInt(this.#word(offset + 4)) << 32n) | BigInt(this.#word(offset));
-    return `0x${value.toString(16)}`;
+  /** @returns undefined when the vCPU goes on */
+  #otherExit(reason: number, handler: ExitHandler): VcpuStop | undefined {
+    const outcome = this.#exits.handle(reason, handler) ?? this.#commonExits.handle(reason);
+    return outcome === 'resume' ? this.#stop : outcome;
   }
 }

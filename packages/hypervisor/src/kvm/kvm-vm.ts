@@ -13,7 +13,7 @@ import type {
   VcpuDescriptor,
   Vm,
 } from '../vm.ts';
-import type { KvmArchitecture } from './architecture.ts';
+import type { KernelDevices, KvmArchitecture, KvmState, MachineParts } from './architecture.ts';
 import { GsiRoutes } from './gsi-routes.ts';
 import { KvmInterrupts, type KvmInterruptsBackEnd } from './interrupts.ts';
 import { ioEventStructure } from './io-event.ts';
@@ -39,21 +39,20 @@ export class KvmVm implements Vm {
   readonly kind = 'kvm';
   readonly architecture: Architecture;
   readonly memory: GuestMemory;
-  readonly platform: Platform = { architecture: 'x86_64' };
   readonly interrupts: KvmInterrupts;
-  readonly #system: NativeSystem;
   readonly #vm: NativeVm;
-  readonly #kvmArchitecture: KvmArchitecture;
   readonly #options: VmOptions;
   readonly #slots: MemorySlots;
+  readonly #vcpus: readonly NativeVcpu[];
+  readonly #stateRegisters: Uint32Array;
+  readonly #devices: KernelDevices;
   readonly #routes: GsiRoutes;
-  readonly #vcpus: NativeVcpu[] = [];
+  /** The id of the vCPU that is asked for next. */
+  #nextVcpu = 0;
 
   constructor(system: NativeSystem, architecture: KvmArchitecture, options: VmOptions) {
     using cleanup = new DisposableStack();
     this.architecture = architecture.name;
-    this.#system = system;
-    this.#kvmArchitecture = architecture;
     this.#options = options;
     this.#vm = cleanup.adopt(
       native().createVm(system, architecture.machineType(system, options)),
@@ -71,12 +70,25 @@ export class KvmVm implements Vm {
         readOnly: false,
       });
     }
-    architecture.prepareVm(system, this.#vm, options);
-    const { routes, firstFreeGsi, lineCount } = architecture;
+    // All vCPUs now: most interrupt controllers are made for those that are there.
+    const parts: MachineParts = { system, vm: this.#vm, options };
+    architecture.prepareVm(parts);
+    this.#vcpus = Array.from({ length: options.vcpuCount }, (_, id) => {
+      const vcpu = cleanup.adopt(native().createVcpu(this.#vm, id), native().release);
+      architecture.prepareVcpu(parts, vcpu, id);
+      return vcpu;
+    });
+    this.#stateRegisters = architecture.stateRegisters(system);
+    this.#devices = cleanup.use(architecture.completeVm(parts, this.#vcpus));
+    const { routes, firstFreeGsi, lines } = this.#devices;
     const capacity = extension(this.#vm, Capability.irqRouting, true);
     this.#routes = new GsiRoutes(this.#vm, routes, firstFreeGsi, capacity);
-    this.interrupts = new KvmInterrupts(this.#vm, lineCount);
+    this.interrupts = new KvmInterrupts(this.#vm, architecture, lines, options.vcpuCount);
     cleanup.move();
+  }
+
+  get platform(): Platform {
+    return this.#devices.platform;
   }
 
   get dirtyLog(): DirtyLog {
@@ -84,24 +96,27 @@ export class KvmVm implements Vm {
   }
 
   interruptsDescriptor(): InterruptsDescriptor {
-    const backEnd: KvmInterruptsBackEnd = { handle: native().handleOf(this.#vm) };
+    const backEnd: KvmInterruptsBackEnd = {
+      handle: native().handleOf(this.#vm),
+      lines: this.#devices.lines,
+      vcpuCount: this.#options.vcpuCount,
+    };
     return { kind: 'kvm', architecture: this.architecture, backEnd };
   }
 
   createVcpu(id: number): VcpuControl {
-    const { vcpuCount } = this.#options;
-    if (id !== this.#vcpus.length || id >= vcpuCount) {
+    const vcpu = this.#vcpus[id];
+    if (id !== this.#nextVcpu || vcpu === undefined) {
       throw new HypervisorError(
         'INVALID_ARGUMENT',
-        `vCPU ${id} cannot be created: the next is ${this.#vcpus.length}, and the machine is for ${vcpuCount}`,
+        `vCPU ${id} cannot be created: the next is ${this.#nextVcpu}, and the machine is for ${this.#vcpus.length}`,
       );
     }
-    const vcpu = native().createVcpu(this.#vm, id);
-    this.#vcpus.push(vcpu);
-    this.#kvmArchitecture.prepareVcpu(this.#system, vcpu, id, this.#options);
+    this.#nextVcpu++;
     const backEnd: KvmVcpuBackEnd = {
       handle: native().handleOf(vcpu),
-      stateRegisters: this.#kvmArchitecture.stateRegisters(this.#system),
+      stateRegisters: this.#stateRegisters,
+      ram: this.#options.ram,
     };
     const descriptor: VcpuDescriptor = { kind: 'kvm', architecture: this.architecture, id, backEnd };
     return { id, descriptor, transfer: [], requestStop: () => this.#requestStop(vcpu) };
@@ -132,7 +147,14 @@ export class KvmVm implements Vm {
       this.#irqFd(descriptor, target.source, flags, target.resample?.descriptor.number ?? 0);
       return this.#undo(() => this.#irqFd(descriptor, target.source, IRQFD_DEASSIGN, 0));
     }
-    const gsi = this.#routes.addMessage(target.addressLow, target.addressHigh, target.data);
+    if (!this.#devices.hasMessages) {
+      throw new HypervisorError(
+        'UNSUPPORTED',
+        'this machine has no controller for MSIs: give its GIC an ITS',
+      );
+    }
+    const { addressLow, addressHigh, data, deviceId = 0 } = target;
+    const gsi = this.#routes.addMessage(addressLow, addressHigh, data, deviceId);
     try {
       this.#irqFd(descriptor, gsi, 0, 0);
     } catch (error) {
@@ -145,7 +167,25 @@ export class KvmVm implements Vm {
     });
   }
 
+  /**
+   * Everything of the machine that is neither in guest memory nor in a vCPU: interrupt controllers, timers, clocks. The
+   * guest must not run. It is read after the vCPUs' state, and an ITS writes its tables to guest memory.
+   */
+  saveState(): KvmState {
+    return this.#devices.saveState();
+  }
+
+  /**
+   * Puts it into a machine that was made with the same options and has not run yet, after the vCPUs' state.
+   *
+   * @throws HypervisorError INVALID_ARGUMENT when it is of another machine or kind of host
+   */
+  restoreState(state: KvmState): void {
+    this.#devices.restoreState(state);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#devices[Symbol.dispose]();
     for (const vcpu of this.#vcpus) {
       // A thread that still runs it must get to know: nobody can tell it later.
       this.#requestStop(vcpu);

@@ -37,6 +37,7 @@ export type NumberCall =
   | 'KVM_SET_TSC_KHZ';
 
 export type StructureCall =
+  | 'KVM_ENABLE_CAP'
   | 'KVM_IRQ_LINE'
   | 'KVM_IRQFD'
   | 'KVM_IOEVENTFD'
@@ -108,10 +109,11 @@ export interface Native {
   callStructure(object: NativeObject, call: number, bytes: Uint8Array): number;
   oneRegister(vcpu: NativeVcpu, write: boolean, idHigh: number, idLow: number, bytes: Uint8Array): void;
   deviceAttribute(
-    device: NativeDevice,
+    object: NativeDevice | NativeVm | NativeVcpu,
     operation: number,
     group: number,
-    attribute: number,
+    attributeHigh: number,
+    attributeLow: number,
     bytes: Uint8Array,
   ): boolean;
 
@@ -213,6 +215,14 @@ export function callStructure(object: NativeObject, call: StructureCall, bytes: 
   return native().callStructure(object, numberOf(call), bytes);
 }
 
+/** Turns a capability of a machine on (`struct kvm_enable_cap`, with its first argument). @throws KvmError */
+export function enableCapability(vm: NativeVm, capability: Capability, argument = 0): void {
+  const view = new DataView(new ArrayBuffer(104));
+  view.setUint32(0, capability, true);
+  view.setUint32(8, argument, true);
+  callStructure(vm, 'KVM_ENABLE_CAP', new Uint8Array(view.buffer));
+}
+
 /** What KVM_CHECK_EXTENSION says of a capability: 0 when it is not there. */
 export function extension(object: NativeSystem | NativeVm, call: Capability, ofVm = false): number {
   return callNumber(object, ofVm ? 'KVM_CHECK_VM_EXTENSION' : 'KVM_CHECK_EXTENSION', call);
@@ -236,5 +246,13 @@ export const Capability = {
   ioeventfdAnyLength: 122,
   immediateExit: 136,
   xsave2: 208,
+  armPmuV3: 126,
+  armIpaSize: 165,
+  armSve: 170,
+  armPtrauthAddress: 171,
+  armPtrauthGeneric: 172,
+  armNoSyndromeToUser: 177,
+  armEl2: 240,
+  riscvAddressBits: 207,
 } as const;
 export type Capability = (typeof Capability)[keyof typeof Capability];

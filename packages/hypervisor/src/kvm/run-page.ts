@@ -20,6 +20,8 @@ export const RunPage = {
   internalDataCount: 36,
   internalData: 40,
   systemEventType: 32,
+  systemEventData: 40,
+  armNoSyndromeAddress: 40,
 } as const;
 
 /** KVM_EXIT_* */
@@ -34,6 +36,7 @@ export const Exit = {
   intr: 10,
   internalError: 17,
   systemEvent: 24,
+  armNoSyndrome: 28,
   memoryFault: 39,
 } as const;
 

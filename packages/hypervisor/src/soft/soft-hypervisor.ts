@@ -12,8 +12,8 @@ export class SoftHypervisor implements Hypervisor {
   readonly maximumVcpus = 8;
   /** RAM, code and state of all harts share a 32-bit WebAssembly memory. */
   readonly maximumRam = 3 * GIB;
-  /** What Sv39, Sv48 and Sv57 translate to. */
-  readonly addressBits = 56;
+  /** RISC-V has 56, of which these are exact in a number. */
+  readonly addressBits = 52;
 
   has(capability: Capability): boolean {
     return capability === 'foreign-architecture';

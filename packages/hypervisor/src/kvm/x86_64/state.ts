@@ -1,19 +1,13 @@
 import { HypervisorError } from '../../errors.ts';
 import type { KvmState } from '../architecture.ts';
-import { callStructure, KvmError, type NativeVcpu, type StructureCall } from '../native.ts';
-
-interface Part {
-  readonly get: StructureCall;
-  readonly set: StructureCall;
-  /** Bytes. */
-  readonly size: number;
-}
+import { callStructure, KvmError, type NativeVcpu } from '../native.ts';
+import { partOf, restorePart, type StatePart, savePart } from '../saved-state.ts';
 
 /**
  * The structures that make up a vCPU, in the order in which they must be written: XCR0 says what the XSAVE area means, the
  * local APIC needs `apic_base`, and pending events come after everything that could clear them.
  */
-const PARTS: Readonly<Record<string, Part>> = {
+const PARTS: Readonly<Record<string, StatePart>> = {
   mpState: { get: 'KVM_GET_MP_STATE', set: 'KVM_SET_MP_STATE', size: 4 },
   registers: { get: 'KVM_GET_REGS', set: 'KVM_SET_REGS', size: 144 },
   specialRegisters: { get: 'KVM_GET_SREGS', set: 'KVM_SET_SREGS', size: 312 },
@@ -26,6 +20,7 @@ const PARTS: Readonly<Record<string, Part>> = {
 /** `struct kvm_xsave` has this many bytes at least, more when the host has registers that it grows for. */
 const XSAVE_SIZE = 4096;
 const XSAVE_LIMIT = 65536;
+
 /**
  * Reads a vCPU that does not run.
  *
@@ -33,11 +28,7 @@ const XSAVE_LIMIT = 65536;
  */
 export function saveVcpu(vcpu: NativeVcpu, msrs: Uint32Array): KvmState {
   const state: Record<string, Uint8Array> = {};
-  for (const [name, { get, size }] of Object.entries(PARTS)) {
-    const bytes = new Uint8Array(size);
-    callStructure(vcpu, get, bytes);
-    state[name] = bytes;
-  }
+  for (const [name, part] of Object.entries(PARTS)) state[name] = savePart(vcpu, part);
   state.xsave = readXsave(vcpu);
   state.msrs = readMsrs(vcpu, msrs);
   return state;
@@ -45,32 +36,14 @@ export function saveVcpu(vcpu: NativeVcpu, msrs: Uint32Array): KvmState {
 
 /** Writes it to a vCPU of a machine like the one it came from. */
 export function restoreVcpu(vcpu: NativeVcpu, state: KvmState): void {
-  for (const [name, { set, size }] of Object.entries(PARTS)) {
+  for (const [name, part] of Object.entries(PARTS)) {
     if (name === 'localApic') {
       // MSRs first: the deadline timer lives in the APIC and is armed by one.
       writeMsrs(vcpu, partOf(state, 'msrs'));
     }
-    const bytes = partOf(state, name);
-    if (bytes.length !== size) {
-      throw new HypervisorError(
-        'INVALID_ARGUMENT',
-        `the saved ${name} has ${bytes.length} bytes, not ${size}`,
-      );
-    }
-    callStructure(vcpu, set, bytes);
+    restorePart(vcpu, name, part, state);
     if (name === 'extendedControl') callStructure(vcpu, 'KVM_SET_XSAVE', partOf(state, 'xsave'));
   }
-}
-
-function partOf(state: KvmState, name: string): Uint8Array {
-  const bytes = state[name];
-  if (bytes === undefined) {
-    throw new HypervisorError(
-      'INVALID_ARGUMENT',
-      `the saved vCPU has no ${name}: it is not from an x86_64 host`,
-    );
-  }
-  return bytes;
 }
 
 /** The vCPU's XSAVE area. The add-on knows how long that is on this host, and refuses what is shorter. */

@@ -1,9 +1,10 @@
 import { HypervisorError } from '../../errors.ts';
 import type { VmOptions } from '../../hypervisor.ts';
 import type { KvmArchitecture } from '../architecture.ts';
-import type { GsiRoute } from '../gsi-routes.ts';
 import { Capability, callNumber, callStructure, extension, type NativeSystem } from '../native.ts';
 import { Cpuid } from './cpuid.ts';
+import { X86Exits } from './exits.ts';
+import { X86KernelDevices } from './kernel-devices.ts';
 import { savedMsrs } from './msrs.ts';
 import { X86Registers } from './registers.ts';
 import { restoreVcpu, saveVcpu } from './state.ts';
@@ -15,29 +16,8 @@ import { restoreVcpu, saveVcpu } from './state.ts';
 export const IDENTITY_MAP_ADDRESS = 0xfeff_c000;
 export const TSS_ADDRESS = 0xfeff_d000;
 
-/** Pins of the I/O APIC, which are the GSIs; the first 16 are also inputs of the two 8259s. */
-const IOAPIC_PINS = 24;
-const PIC_PINS = 16;
-/** KVM_IRQCHIP_* */
-const PIC_MASTER = 0;
-const PIC_SLAVE = 1;
-const IOAPIC = 2;
 /** KVM_PIT_SPEAKER_DUMMY: port 0x61 is KVM's too. */
 const PIT_SPEAKER_DUMMY = 1;
-
-/** The routes that KVM_CREATE_IRQCHIP makes: each interrupt goes to the 8259 that has it, and to the I/O APIC. */
-function defaultRoutes(): readonly GsiRoute[] {
-  const routes: GsiRoute[] = [];
-  for (let gsi = 0; gsi < IOAPIC_PINS; gsi++) {
-    // The timer's interrupt, ISA IRQ 0, is pin 2, to which the first 8259 is not connected.
-    if (gsi < PIC_PINS && gsi !== 2) {
-      routes.push({ gsi, kind: 'irqchip', chip: gsi < 8 ? PIC_MASTER : PIC_SLAVE, pin: gsi % 8 });
-    }
-    if (gsi === 0) routes.push({ gsi, kind: 'irqchip', chip: IOAPIC, pin: 2 });
-    else if (gsi !== 2) routes.push({ gsi, kind: 'irqchip', chip: IOAPIC, pin: gsi });
-  }
-  return routes;
-}
 
 function isNested(system: NativeSystem, options: VmOptions): boolean {
   const { nested = 'off' } = options;
@@ -57,9 +37,6 @@ export const x86_64: KvmArchitecture = {
   name: 'x86_64',
   // Ids of 8 bits, of which 255 means all.
   maximumVcpus: 254,
-  lineCount: IOAPIC_PINS,
-  routes: defaultRoutes(),
-  firstFreeGsi: IOAPIC_PINS,
 
   addressBits: (system) => Cpuid.supported(system).addressBits,
   hasNesting: (system) => Cpuid.supported(system).hasNesting,
@@ -69,7 +46,7 @@ export const x86_64: KvmArchitecture = {
     return 0;
   },
 
-  prepareVm(_system, vm) {
+  prepareVm({ vm }) {
     const address = new Uint8Array(8);
     new DataView(address.buffer).setUint32(0, IDENTITY_MAP_ADDRESS, true);
     callStructure(vm, 'KVM_SET_IDENTITY_MAP_ADDR', address);
@@ -80,7 +57,7 @@ export const x86_64: KvmArchitecture = {
     callStructure(vm, 'KVM_CREATE_PIT2', pit);
   },
 
-  prepareVcpu(system, vcpu, id, options) {
+  prepareVcpu({ system, options }, vcpu, id) {
     const cpuid = Cpuid.supported(system);
     cpuid.personalize(id, {
       vcpuCount: options.vcpuCount,
@@ -90,6 +67,15 @@ export const x86_64: KvmArchitecture = {
     cpuid.apply(vcpu);
   },
 
+  completeVm: ({ vm }) => new X86KernelDevices(vm),
+
+  lineInput: (source) => source,
+
+  privateLineInput() {
+    throw new HypervisorError('UNSUPPORTED', 'x86_64 vCPUs have no wired interrupts of their own');
+  },
+
+  exits: () => new X86Exits(),
   stateRegisters: savedMsrs,
   registers: (vcpu) => new X86Registers(vcpu),
   saveVcpu,
