@@ -3,12 +3,11 @@ export { type CompositePartition, createCompositeDisk } from './composite/create
 export type { Component, CompositeSpecification } from './composite/specification.ts';
 export {
   type ConvertOptions,
-  type CopyOptions,
   type CreateDiskOptions,
   convertDisk,
-  copyDisk,
   createDisk,
 } from './convert.ts';
+export { type CopyOptions, copyDisk } from './copy.ts';
 export { detectFormat, FORMATS, type Format } from './detect.ts';
 export type { Disk, Extent, WriteZeroesOptions } from './disk.ts';
 export { DiskError, type DiskErrorCode } from './errors.ts';

@@ -55,7 +55,7 @@ export class ExecutorStorage implements Storage {
 
   async read(position: number, segments: Segments): Promise<void> {
     if (this.#isDirect && !isAligned(position, segments)) {
-      this.#file.read(position, segments);
+      await this.#file.read(position, segments);
       return;
     }
     try {
@@ -63,7 +63,7 @@ export class ExecutorStorage implements Storage {
       if (done < segments.byteLength) zeroSegments(segments, done, segments.byteLength - done);
     } catch (error) {
       if (!this.#isDirect || !isMisaligned(error)) throw error;
-      this.#file.read(position, segments);
+      await this.#file.read(position, segments);
     }
   }
 

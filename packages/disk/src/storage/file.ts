@@ -5,6 +5,7 @@ import {
   fstatSync,
   ftruncateSync,
   openSync,
+  readv as readvInPool,
 } from 'node:fs';
 import {
   blockDeviceSize,
@@ -38,6 +39,8 @@ export interface FileStorageOptions {
 
 /** What is zeroed by writing, where the file system cannot do it, goes in pieces of these bytes. */
 const ZEROES = new Uint8Array(64 * 1024);
+/** Reads of at least so many bytes are worth the trip to Node's thread pool: something else can be done meanwhile. */
+const POOLED_LENGTH = 256 * 1024;
 /** Sectors of every device in use divide it. */
 const DIRECT_ALIGNMENT = 4096;
 const BOUNCE_LENGTH = 1024 * 1024;
@@ -47,7 +50,8 @@ const BOUNCE_LENGTH = 1024 * 1024;
  *
  * Data moves by `preadv` and `pwritev` on the calling thread. That takes a few microseconds where the page cache has the
  * data, a tenth of what a trip through Node's thread pool takes; whoever must not wait for the device opens its disks on
- * a worker thread, as the VMM does. Only `sync`, which always waits for the device, goes through the pool.
+ * a worker thread, as the VMM does. Through the pool go `sync`, which always waits for the device, and long reads, during
+ * which the caller can do something else.
  */
 export class FileStorage implements Storage {
   readonly name: string;
@@ -108,8 +112,9 @@ export class FileStorage implements Storage {
     this.#size = Math.max(this.#size, end);
   }
 
-  read(position: number, segments: Segments): undefined {
+  read(position: number, segments: Segments): Pending {
     const { memory, pairs, count, byteLength } = segments;
+    if (byteLength >= POOLED_LENGTH && !this.#isDirect) return this.#readInPool(position, segments);
     const done = this.#isDirect
       ? this.#readDirect(position, segments)
       : preadv(this.descriptor, position, memory, pairs, count);
@@ -223,6 +228,26 @@ export class FileStorage implements Storage {
       const part = Math.min(ZEROES.length, length - done);
       this.write(position + done, this.#range.setSlice(ZERO_SEGMENTS, 0, part));
     }
+  }
+
+  async #readInPool(position: number, segments: Segments): Promise<void> {
+    const { memory, pairs, count, byteLength } = segments;
+    const buffers: Uint8Array[] = [];
+    for (let i = 0; i < count; i++) {
+      const offset = pairs[2 * i] ?? 0;
+      buffers.push(memory.subarray(offset, offset + (pairs[2 * i + 1] ?? 0)));
+    }
+    const done = await new Promise<number>((resolve, reject) => {
+      readvInPool(this.descriptor, buffers, position, (error, bytesRead) => {
+        if (error) reject(error);
+        else resolve(bytesRead);
+      });
+    });
+    if (done === byteLength) return;
+    // The end of the file, or of what the kernel moves at once.
+    const rest = new SegmentList().setSlice(segments, done, byteLength - done);
+    const more = preadv(this.descriptor, position + done, rest.memory, rest.pairs, rest.count);
+    if (done + more < byteLength) zeroSegments(segments, done + more, byteLength - done - more);
   }
 
   /** The kernel takes aligned requests into aligned memory only; what is not, goes through memory that is. */

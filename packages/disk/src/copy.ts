@@ -1,0 +1,210 @@
+import type { Disk } from './disk.ts';
+import { DiskError } from './errors.ts';
+import { Qcow2Disk } from './qcow2/qcow2-disk.ts';
+import type { Progress } from './qcow2/references.ts';
+
+/** How a disk is copied. */
+export interface CopyOptions {
+  /** Writes compressed clusters; the destination has to be a qcow2 image. False unless given. */
+  readonly compress?: boolean;
+  /** The destination reads as zero already, so zeroes need not be written; false unless given. */
+  readonly isDestinationZero?: boolean;
+  /** Bytes done, of all. */
+  readonly onProgress?: Progress;
+  readonly signal?: AbortSignal;
+}
+
+const BUFFER_LENGTH = 1024 * 1024;
+/** Zeroes are found in units of these bytes: smaller holes cost more than they save. */
+const ZERO_UNIT = 4096;
+const ZEROES = Buffer.alloc(ZERO_UNIT);
+
+/**
+ * Copies all of a disk to the start of another, and flushes it. What reads as zero is not copied.
+ * @throws DiskError BAD_OPTION when the destination is too small or cannot take compressed clusters
+ */
+export async function copyDisk(source: Disk, destination: Disk, options: CopyOptions = {}): Promise<void> {
+  const { compress = false, isDestinationZero = false, onProgress, signal } = options;
+  if (destination.size < source.size) {
+    throw new DiskError(
+      'BAD_OPTION',
+      `${source.size} bytes do not fit on a disk of ${destination.size} bytes.`,
+    );
+  }
+  const writer = compress
+    ? new CompressingWriter(destination)
+    : new PlainWriter(destination, isDestinationZero);
+  // It must not go on reading when this fails: the disk may be closed then.
+  await using reader = new PieceReader(source, writer.unit);
+  // The next piece is read while one is written.
+  for (let next = await reader.next(); next; ) {
+    signal?.throwIfAborted();
+    const piece = next;
+    next = await reader.next();
+    const { position, length, bytes } = piece;
+    if (bytes) await writer.write(position, await bytes);
+    else await writer.zero(position, length);
+    onProgress?.(position + length, source.size);
+  }
+  await writer.finish();
+  await destination.flush();
+}
+
+/** A part of a disk that is being read, or that reads as zero. */
+interface Piece {
+  readonly position: number;
+  readonly length: number;
+  readonly bytes?: Promise<Buffer>;
+}
+
+/** Pieces that are in use at once: one is written, one is read. */
+const PIECES = 2;
+
+/** Reads a disk from its start to its end, in pieces that start at multiples of a unit. */
+class PieceReader implements AsyncDisposable {
+  readonly #disk: Disk;
+  readonly #unit: number;
+  readonly #buffers: Buffer[] = [];
+  #position = 0;
+  /** What the disk is made of up to there. Asked for once, as finding out may take as long as it is long. */
+  #extentEnd = 0;
+  #isData = false;
+  #count = 0;
+  #reading: Promise<unknown> = Promise.resolve();
+
+  constructor(disk: Disk, unit: number) {
+    this.#disk = disk;
+    this.#unit = unit;
+  }
+
+  /** Begins to read the next piece; what {@link PIECES} calls before gave out is overwritten. */
+  async next(): Promise<Piece | undefined> {
+    const position = this.#position;
+    const { size } = this.#disk;
+    if (position >= size) return undefined;
+    if (position >= this.#extentEnd) {
+      const { kind, length } = await this.#disk.extentAt(position);
+      this.#isData = kind === 'data';
+      this.#extentEnd = position + length;
+    }
+    const unit = this.#unit;
+    if (!this.#isData) {
+      const end = this.#extentEnd === size ? size : this.#extentEnd - (this.#extentEnd % unit);
+      if (end > position) {
+        this.#position = end;
+        return { position, length: end - position };
+      }
+    }
+    // A unit that is compressed is read as a whole, whatever its parts are made of.
+    const limit = Math.max(BUFFER_LENGTH - (position % BUFFER_LENGTH), unit);
+    const wanted = Math.min(this.#extentEnd - position, limit);
+    const end = Math.min(Math.ceil((position + wanted) / unit) * unit, size);
+    this.#position = end;
+    return { position, length: end - position, bytes: this.#read(position, end - position) };
+  }
+
+  #read(position: number, length: number): Promise<Buffer> {
+    const slot = this.#count++ % PIECES;
+    let buffer = this.#buffers[slot];
+    if (!buffer || buffer.length < length) {
+      buffer = Buffer.allocUnsafeSlow(Math.max(length, BUFFER_LENGTH));
+      this.#buffers[slot] = buffer;
+    }
+    const bytes = buffer.subarray(0, length);
+    const reading = this.#disk.read(position, bytes).then(() => bytes);
+    // Should writing the piece before fail, nobody looks at this one.
+    this.#reading = reading.catch(() => undefined);
+    return reading;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#reading;
+  }
+}
+
+/** Writes what is not zero. */
+class PlainWriter {
+  readonly unit = 1;
+  readonly #disk: Disk;
+  readonly #isZero: boolean;
+
+  constructor(disk: Disk, isZero: boolean) {
+    this.#disk = disk;
+    this.#isZero = isZero;
+  }
+
+  async write(position: number, bytes: Buffer): Promise<void> {
+    for (let at = 0; at < bytes.length; ) {
+      const zeroes = zeroLength(bytes, at, true);
+      if (zeroes > 0) await this.zero(position + at, zeroes);
+      at += zeroes;
+      const data = zeroLength(bytes, at, false);
+      if (data > 0) await this.#disk.write(position + at, bytes.subarray(at, at + data));
+      at += data;
+    }
+  }
+
+  async zero(position: number, length: number): Promise<void> {
+    if (!this.#isZero) await this.#disk.writeZeroes(position, length);
+  }
+
+  async finish(): Promise<void> {}
+}
+
+/** Writes clusters compressed, as many at once as there are threads for it. */
+class CompressingWriter {
+  readonly unit: number;
+  readonly #disk: Qcow2Disk;
+  readonly #running = new Set<Promise<void>>();
+  #error: { readonly cause: unknown } | undefined;
+
+  constructor(disk: Disk) {
+    if (!(disk instanceof Qcow2Disk)) {
+      throw new DiskError('BAD_OPTION', `Only qcow2 images can be compressed, not ${disk.format} ones.`);
+    }
+    this.#disk = disk;
+    this.unit = 2 ** disk.header.clusterBits;
+  }
+
+  async write(position: number, bytes: Buffer): Promise<void> {
+    for (let at = 0; at < bytes.length; at += this.unit) {
+      const cluster = bytes.subarray(at, at + this.unit);
+      if (isZero(cluster)) continue;
+      const task = this.#disk.writeCompressed(position + at, Buffer.from(cluster)).then(
+        () => {
+          this.#running.delete(task);
+        },
+        (cause: unknown) => {
+          this.#running.delete(task);
+          this.#error ??= { cause };
+        },
+      );
+      this.#running.add(task);
+      if (this.#running.size >= 4) await Promise.race(this.#running);
+      if (this.#error) throw this.#error.cause;
+    }
+  }
+
+  async zero(): Promise<void> {}
+
+  async finish(): Promise<void> {
+    await Promise.all(this.#running);
+    if (this.#error) throw this.#error.cause;
+  }
+}
+
+/** Bytes from `start` on that are zero, or are not, in whole units. */
+function zeroLength(bytes: Buffer, start: number, wanted: boolean): number {
+  let end = start;
+  while (end < bytes.length) {
+    const next = Math.min(end + ZERO_UNIT, bytes.length);
+    const is = (bytes[end] === 0 && ZEROES.compare(bytes, end, next, 0, next - end) === 0) === wanted;
+    if (!is) break;
+    end = next;
+  }
+  return end - start;
+}
+
+function isZero(bytes: Buffer): boolean {
+  return zeroLength(bytes, 0, true) === bytes.length;
+}
