@@ -51,8 +51,9 @@ export const ECAM_BUS_SIZE = MIB;
 
 export const IO_APIC = 0xfec0_0000;
 export const LOCAL_APIC = 0xfee0_0000;
-/** PCI configuration mechanism 1 and the reset control register. */
+/** PCI configuration mechanism 1, and the reset control register among its ports. */
 export const PCI_PORTS = 0xcf8;
+export const RESET_PORT = 0xcf9;
 
 /** 16550A UARTs with their interrupts, COM1 to COM4. */
 export const SERIAL_PORTS = [
@@ -66,7 +67,7 @@ export const RTC_SOURCE = 8;
 export const SCI_SOURCE = 5;
 /** What the interrupt pins of PCI functions share. */
 export const PCI_PIN_SOURCES = [9, 10, 11, 12] as const;
-/** Ports for devices without a fixed place. */
-export const PORT_ALLOCATOR_START = 0xc000;
+/** ACPI's power management registers: the first of the ports for devices without a fixed place. */
+export const POWER_MANAGEMENT_PORT = 0xc000;
 /** Most vCPUs: APIC ids have 8 bits, and 255 means all of them. */
 export const MAXIMUM_VCPUS = 254;

@@ -1,3 +1,4 @@
+import { mergeUserTables, parseTable, placeTables } from '@tsvmm/acpi';
 import {
   type Board,
   type BoardOptions,
@@ -5,10 +6,12 @@ import {
   type BootRegisters,
   KernelCommandLine,
   MachineError,
+  type PciInterrupt,
   type PciPlacement,
   type PlatformDevices,
   type SerialPlacement,
 } from '@tsvmm/arch';
+import type { DeviceEnvironment } from '@tsvmm/devices';
 import type { VmOptions } from '@tsvmm/hypervisor';
 import { type ByteSource, type KernelMemory, type LoadedKernel, loadKernel } from '@tsvmm/kernel-loader';
 import type { GuestMemory } from '@tsvmm/vm-memory';
@@ -18,17 +21,29 @@ import { bootLinux, ELF_SETUP } from './boot/linux.ts';
 import { bootMultiboot } from './boot/multiboot.ts';
 import { bootPvh } from './boot/pvh.ts';
 import {
+  ACPI_RSDP,
   COMMAND_LINE,
   COMMAND_LINE_MAXIMUM,
   GIB_4,
   HIGH_RAM_START,
+  IO_APIC,
+  LOCAL_APIC,
   MAXIMUM_VCPUS,
+  MP_FLOATING_POINTER,
+  MP_TABLE,
   PCI_PIN_SOURCES,
   PCI_PORTS,
+  POWER_MANAGEMENT_PORT,
+  SCI_SOURCE,
   SERIAL_PORTS,
+  SMBIOS_ENTRY_POINT,
 } from './layout.ts';
 import { type MemoryMap, memoryMap } from './memory-map.ts';
+import { platformDevices } from './platform-devices.ts';
 import { commonRegisters } from './processor/registers.ts';
+import { acpiTables, OEM } from './tables/acpi-tables.ts';
+import { mpTable } from './tables/mp-table.ts';
+import { smbiosTables } from './tables/smbios.ts';
 
 /** Kernels that are entered in protected mode look for nothing above 4 GiB. */
 const HIGHEST_32_BIT = GIB_4 - 1;
@@ -72,8 +87,13 @@ export class X8664Board implements Board {
     this.vcpuRegisters = commonRegisters(devices, addressBits);
   }
 
-  createPlatformDevices(): PlatformDevices {
-    return { mmio: [], pio: [], [Symbol.dispose]: () => {} };
+  createPlatformDevices(
+    environment: DeviceEnvironment,
+    onFailure: (error: unknown) => void,
+  ): PlatformDevices {
+    const { ramSize, platform = {} } = this.#options;
+    const { lowRamEnd } = this.#map;
+    return platformDevices(environment, onFailure, platform, { low: lowRamEnd, high: ramSize - lowRamEnd });
   }
 
   async boot(memory: GuestMemory, options: BootOptions): Promise<BootRegisters> {
@@ -88,8 +108,46 @@ export class X8664Board implements Board {
       maxUnpackedSize: this.#options.ramSize,
     });
     const setup = kernel.linux ?? ELF_SETUP;
+    this.#writeTables(memory, options.pciInterrupts);
     writeCommandLine(memory, parameters, Math.min(COMMAND_LINE_MAXIMUM - 1, setup.commandLineMaximum));
     return await this.#enter(memory, kernel, image.initrd);
+  }
+
+  /** What tells the guest of the machine: ACPI's tables, the MP table for those that do not read them, and SMBIOS'. */
+  #writeTables(memory: GuestMemory, pciInterrupts: readonly PciInterrupt[]): void {
+    const { vcpuCount, platform, acpiTables: files = [], smbios = {} } = this.#options;
+    const { configuration, lowWindow, highWindow } = this.#map;
+    const theirs = files.map(parseTable);
+    const own = acpiTables({
+      vcpuCount,
+      powerManagementPort: POWER_MANAGEMENT_PORT,
+      hasRtc: platform?.rtc !== false,
+      configuration,
+      lowWindow,
+      highWindow,
+      pciInterrupts,
+    });
+    const tables = mergeUserTables(own, theirs, OEM);
+    const images = [
+      placeTables({ address: ACPI_RSDP, size: SMBIOS_ENTRY_POINT - ACPI_RSDP, oem: OEM, tables }),
+      smbiosTables(SMBIOS_ENTRY_POINT, HIGH_RAM_START - SMBIOS_ENTRY_POINT, smbios),
+    ];
+    // Whoever brings a FADT of his own knows better than the MP table what hardware there is.
+    if (!theirs.some(({ signature }) => signature === 'FACP')) {
+      images.push(
+        ...mpTable({
+          address: MP_TABLE,
+          size: MP_FLOATING_POINTER - MP_TABLE,
+          floatingPointerAddress: MP_FLOATING_POINTER,
+          vcpuCount,
+          localApicAddress: LOCAL_APIC,
+          ioApicAddress: IO_APIC,
+          sciSource: SCI_SOURCE,
+          pciInterrupts,
+        }),
+      );
+    }
+    for (const { address, bytes } of images) memory.copyIn(address, bytes);
   }
 
   /** By the protocol that the kernel has: Multiboot if it asks for it, PVH if it offers it, Linux's otherwise. */

@@ -80,8 +80,9 @@ export interface Board {
    * Makes the platform devices, on the thread that builds the machine.
    *
    * @param environment interrupts and the like, as this thread reaches them
+   * @param onFailure told when a device that does something by itself, such as a clock, cannot go on
    */
-  createPlatformDevices(environment: DeviceEnvironment): PlatformDevices;
+  createPlatformDevices(environment: DeviceEnvironment, onFailure: (error: unknown) => void): PlatformDevices;
   /**
    * Writes kernel, initrd and tables, or the firmware, to guest memory.
    *
@@ -108,6 +109,27 @@ export interface BoardOptions {
     readonly configuration?: AddressRange;
   };
   readonly platform?: PlatformOptions;
+  /** Files of ACPI tables: a DSDT or FACP replaces the machine's, the others are added. */
+  readonly acpiTables?: readonly Uint8Array[];
+  readonly smbios?: SmbiosOptions;
+}
+
+/** What SMBIOS says of the machine: a PC's firmware tables, which `dmidecode` shows. */
+export interface SmbiosOptions {
+  /** `tsvmm` unless given. */
+  readonly biosVendor?: string;
+  /** `0` unless given. */
+  readonly biosVersion?: string;
+  /** `tsvmm` unless given. */
+  readonly manufacturer?: string;
+  /** `tsvmm` unless given. */
+  readonly productName?: string;
+  /** None unless given. */
+  readonly serialNumber?: string;
+  /** None unless given. */
+  readonly uuid?: string;
+  /** Up to 255. */
+  readonly oemStrings?: readonly string[];
 }
 
 /** Platform devices that can be left out; all are there unless `false`. */

@@ -11,6 +11,7 @@ export type {
   PlatformDevices,
   PlatformOptions,
   SerialPlacement,
+  SmbiosOptions,
 } from './board.ts';
 export { addChosen, type Chosen, randomSeeds, type Seeds } from './device-tree/chosen.ts';
 export { addMemory } from './device-tree/memory.ts';

@@ -5,6 +5,7 @@ import { DeviceError } from './errors.ts';
 import { UNCONNECTED_LINE, WiredOrLine } from './interrupt.ts';
 import { routingId } from './pci/address.ts';
 import { PciConfigurationSpace } from './pci/configuration-space.ts';
+import { PvpanicFunction } from './pci/pvpanic.ts';
 import {
   ConfigurationOnlyFunction,
   type PciFunction,
@@ -13,7 +14,7 @@ import {
   PciPortIo,
   PciRoot,
 } from './pci/root.ts';
-import type { PciRootDescriptor } from './pci/topology.ts';
+import type { PciFunctionDescriptor, PciRootDescriptor } from './pci/topology.ts';
 import { AcpiPm, type AcpiPmDescriptor } from './platform/acpi-pm.ts';
 import { CmosRtc, type CmosRtcDescriptor } from './platform/cmos-rtc.ts';
 import { Debugcon, type DebugconDescriptor } from './platform/debugcon.ts';
@@ -162,14 +163,20 @@ export function attachPl030(descriptor: Pl030Descriptor, environment: DeviceEnvi
 export function attachPciRoot(descriptor: PciRootDescriptor, environment: DeviceEnvironment): PciRoot {
   const functions = new Map<number, PciFunction>();
   for (const fn of descriptor.functions) {
-    functions.set(
-      routingId(fn.address),
-      fn.kind === 'virtio-pci'
-        ? attachVirtioPci(fn, environment)
-        : new ConfigurationOnlyFunction(new PciConfigurationSpace(fn.space)),
-    );
+    functions.set(routingId(fn.address), attachPciFunction(fn, environment));
   }
   return new PciRoot(descriptor.state, functions, environment.pciDecodingChanged);
+}
+
+function attachPciFunction(descriptor: PciFunctionDescriptor, environment: DeviceEnvironment): PciFunction {
+  switch (descriptor.kind) {
+    case 'virtio-pci':
+      return attachVirtioPci(descriptor, environment);
+    case 'pvpanic':
+      return new PvpanicFunction(new PciConfigurationSpace(descriptor.space), descriptor.state);
+    case 'configuration-only':
+      return new ConfigurationOnlyFunction(new PciConfigurationSpace(descriptor.space));
+  }
 }
 
 /** The end of an INTx wire that one function drives. */

@@ -35,6 +35,7 @@ export {
   PciRegister,
 } from './pci/configuration-space.ts';
 export { describeMsix, MSIX_NO_VECTOR, Msix, type MsixDescriptor, type MsixPlacement } from './pci/msix.ts';
+export { type PvpanicDescriptor, PvpanicDevice, PvpanicEvent, PvpanicFunction } from './pci/pvpanic.ts';
 export {
   PCI_PORT_IO_LENGTH,
   type PciFunction,
@@ -46,6 +47,8 @@ export {
 export {
   type ConfigurationOnlyDescriptor,
   type InterruptRoute,
+  type PciDevice,
+  type PciFunctionDescriptor,
   type PciRootDescriptor,
   PciTopology,
   type PciWindow,

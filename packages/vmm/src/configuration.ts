@@ -7,6 +7,8 @@
  */
 import { constants } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
+import { type BoardConfiguration, type ResolvedBoard, resolveBoard } from './board-configuration.ts';
+import { ConfigurationError, type ConfigurationErrorCode } from './configuration-error.ts';
 
 const ARCHITECTURES = ['x86_64', 'aarch64', 'riscv64'] as const;
 const SERIAL_TYPES = ['file', 'stdout', 'sink', 'syslog', 'unix', 'unix-stream'] as const;
@@ -102,9 +104,9 @@ export type HypervisorConfiguration =
   | { readonly kind: 'kvm'; readonly device?: string };
 
 /** A virtual machine, as plain data. */
-export interface VirtualMachineConfiguration {
-  /** Path of the kernel image. */
-  readonly kernel: string;
+export interface VirtualMachineConfiguration extends BoardConfiguration {
+  /** Path of the kernel image; needed unless the machine starts from firmware ({@link BoardConfiguration.bios}). */
+  readonly kernel?: string;
   /** Path of the initial RAM disk. */
   readonly initrd?: string;
   /** Kernel parameters, joined with spaces in this order. */
@@ -123,7 +125,7 @@ export interface VirtualMachineConfiguration {
   readonly name?: string;
   /** Default `{ kind: 'auto' }`. */
   readonly hypervisor?: HypervisorConfiguration;
-  /** Default: the one the kernel image is made for. */
+  /** Default: the one the kernel image is made for; with firmware, the host's. */
   readonly architecture?: Architecture;
 }
 
@@ -153,8 +155,9 @@ export interface ResolvedSerial {
 }
 
 /** A checked configuration with every default filled in. */
-export interface ResolvedConfiguration {
-  readonly kernel: string;
+export interface ResolvedConfiguration extends ResolvedBoard {
+  /** Undefined with firmware. */
+  readonly kernel: string | undefined;
   readonly initrd: string | undefined;
   /** The caller's parameters followed by `root=` of the root disk. The board adds `console=` and `earlycon=`. */
   readonly params: readonly string[];
@@ -172,48 +175,6 @@ export interface ResolvedConfiguration {
 
 /** The fields of a configuration, for `ConfigurationError.option`. */
 export type ConfigurationOption = keyof VirtualMachineConfiguration;
-
-/** What is wrong with a configuration. */
-export type ConfigurationErrorCode =
-  /** A value of the wrong type or form. */
-  | 'INVALID_VALUE'
-  /** A number beyond its limits. */
-  | 'OUT_OF_RANGE'
-  /** Two settings that exclude each other, or one that needs another. */
-  | 'CONFLICT'
-  /** Something that may be given once is given again. */
-  | 'DUPLICATE'
-  /** Known, but this version cannot do it. */
-  | 'NOT_BUILT'
-  /** A file that is not there. */
-  | 'FILE_NOT_FOUND'
-  /** A file that is there and cannot be used. */
-  | 'FILE_UNUSABLE'
-  /** Something that is larger than the guest's memory. */
-  | 'DOES_NOT_FIT';
-
-/** A configuration that cannot become a virtual machine; the message says what to change. */
-export class ConfigurationError extends Error {
-  override readonly name = 'ConfigurationError';
-  /** What kind of mistake it is. */
-  readonly code: ConfigurationErrorCode;
-  /** The field it is in. */
-  readonly option: ConfigurationOption;
-  /** The position in that field if it is a list. */
-  readonly index: number | undefined;
-
-  constructor(
-    code: ConfigurationErrorCode,
-    option: ConfigurationOption,
-    message: string,
-    details: { readonly index?: number; readonly cause?: unknown } = {},
-  ) {
-    super(message, details.cause === undefined ? undefined : { cause: details.cause });
-    this.code = code;
-    this.option = option;
-    this.index = details.index;
-  }
-}
 
 /** The guest's name of the virtio-blk disk at `index`: vda to vdz, then vdaa, vdab, and so on. */
 export function blockDeviceName(index: number): string {
@@ -238,7 +199,11 @@ export function validateConfiguration(configuration: VirtualMachineConfiguration
     'only one disk can be the root: remove root from the others',
   );
   return {
-    kernel: checkPath('kernel', configuration.kernel, 'the kernel'),
+    ...resolveBoard(configuration),
+    kernel:
+      configuration.kernel === undefined
+        ? undefined
+        : checkPath('kernel', configuration.kernel, 'the kernel'),
     initrd:
       configuration.initrd === undefined
         ? undefined
@@ -266,7 +231,12 @@ export function validateConfiguration(configuration: VirtualMachineConfiguration
  */
 export async function checkConfigurationFiles(configuration: ResolvedConfiguration): Promise<void> {
   const memoryBytes = configuration.memory.sizeMiB * MIB;
-  await checkFile('kernel', configuration.kernel, 'the kernel', constants.O_RDONLY, 'file');
+  const { kernel, bios, acpiTables } = configuration;
+  if (kernel !== undefined) await checkFile('kernel', kernel, 'the kernel', constants.O_RDONLY, 'file');
+  if (bios !== undefined) await checkFile('bios', bios, 'the firmware', constants.O_RDONLY, 'file');
+  for (const [index, table] of acpiTables.entries()) {
+    await checkFile('acpiTables', table, 'the ACPI table', constants.O_RDONLY, 'file', index);
+  }
   if (configuration.initrd !== undefined) {
     const size = await checkFile('initrd', configuration.initrd, 'the initrd', constants.O_RDONLY, 'file');
     if (size >= memoryBytes) {
@@ -580,6 +550,7 @@ async function checkFile(
   }
 }
 
+/** As messages show a value. */
 function quote(text: string): string {
   return JSON.stringify(text);
 }

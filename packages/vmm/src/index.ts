@@ -1,10 +1,9 @@
 export { KernelImageError, type KernelImageErrorCode } from '@tsvmm/kernel-loader';
+export type { BoardConfiguration, RangeConfiguration } from './board-configuration.ts';
 export {
   type Architecture,
   type BlockConfiguration,
   blockDeviceName,
-  ConfigurationError,
-  type ConfigurationErrorCode,
   type ConfigurationOption,
   type CpusConfiguration,
   checkConfigurationFiles,
@@ -25,6 +24,7 @@ export {
   type VirtualMachineConfiguration,
   validateConfiguration,
 } from './configuration.ts';
+export { ConfigurationError, type ConfigurationErrorCode } from './configuration-error.ts';
 export { VirtualMachineError, type VirtualMachineErrorCode } from './errors.ts';
 export type { Log, LogRecord } from './log.ts';
 export { type CreateOptions, VirtualMachine, type VmConsole, type VmExit } from './virtual-machine.ts';

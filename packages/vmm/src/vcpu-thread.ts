@@ -11,8 +11,12 @@ export class VcpuThread implements AsyncDisposable {
   readonly #worker: Worker;
   readonly #exited: Promise<void>;
 
-  /** Starts the thread, and with it the vCPU. */
-  constructor(control: VcpuControl, data: Omit<VcpuWorkerData, 'vcpu'>) {
+  /**
+   * Starts the thread, and with it the vCPU.
+   *
+   * @param onPciDecodingChanged called after the guest changed which addresses PCI functions answer
+   */
+  constructor(control: VcpuControl, data: Omit<VcpuWorkerData, 'vcpu'>, onPciDecodingChanged: () => void) {
     this.#control = control;
     const workerData: VcpuWorkerData = { ...data, vcpu: control.descriptor };
     this.#worker = new Worker(new URL(`./vcpu-worker${import.meta.url.slice(-3)}`, import.meta.url), {
@@ -29,7 +33,10 @@ export class VcpuThread implements AsyncDisposable {
           new VirtualMachineError('THREAD_FAILED', message, cause === undefined ? undefined : { cause }),
         );
       };
-      this.#worker.once('message', (event: VcpuWorkerEvent) => resolve(event.stop));
+      this.#worker.on('message', (event: VcpuWorkerEvent) => {
+        if (event.kind === 'stopped') resolve(event.stop);
+        else onPciDecodingChanged();
+      });
       this.#worker.once('error', (cause) => {
         const reason = cause instanceof Error ? cause.message : String(cause);
         fail(`vCPU ${control.id} failed: ${reason}`, cause);

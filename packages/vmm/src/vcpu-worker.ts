@@ -31,11 +31,12 @@ export interface VcpuWorkerData {
   readonly debugConsole: SharedArrayBuffer | undefined;
 }
 
-/** What a vCPU thread says, once, when it ends. */
-export interface VcpuWorkerEvent {
-  readonly kind: 'stopped';
-  readonly stop: VcpuStop;
-}
+/** What a vCPU thread says. */
+export type VcpuWorkerEvent =
+  /** The guest changed which addresses PCI functions answer. */
+  | { readonly kind: 'pci-decoding-changed' }
+  /** Once, when it ends. */
+  | { readonly kind: 'stopped'; readonly stop: VcpuStop };
 
 /** Carries a vCPU's exits to the buses, on the vCPU's thread. */
 class BusExits implements ExitHandler {
@@ -98,6 +99,10 @@ class BusExits implements ExitHandler {
   }
 }
 
+function post(event: VcpuWorkerEvent): void {
+  parentPort?.postMessage(event);
+}
+
 const data: VcpuWorkerData = workerData;
 using vcpu = attachVcpu(data.vcpu);
 using memory = GuestMemory.attach(data.memory);
@@ -105,6 +110,7 @@ const environment: DeviceEnvironment = {
   interrupts: attachInterrupts(data.interrupts),
   reset: (detail) => vcpu.stop({ reason: 'reset', detail }),
   powerOff: (detail) => vcpu.stop({ reason: 'shutdown', detail }),
+  pciDecodingChanged: () => post({ kind: 'pci-decoding-changed' }),
 };
 const mmio = attachBus(data.mmio, environment);
 const pio = attachBus(data.pio, environment);
@@ -112,8 +118,4 @@ const debugConsole = data.debugConsole && new ByteRing(data.debugConsole);
 for (const [name, value] of Object.entries(data.registers)) {
   vcpu.registers.set(name, value);
 }
-const event: VcpuWorkerEvent = {
-  kind: 'stopped',
-  stop: vcpu.run(new BusExits(mmio, pio, memory, debugConsole)),
-};
-parentPort?.postMessage(event);
+post({ kind: 'stopped', stop: vcpu.run(new BusExits(mmio, pio, memory, debugConsole)) });

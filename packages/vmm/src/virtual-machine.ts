@@ -1,19 +1,27 @@
-import { open } from 'node:fs/promises';
-import type { BootRegisters } from '@tsvmm/arch';
-import { IoWorker, type PciTopology, type SerialInput } from '@tsvmm/devices';
+import { open, readFile } from 'node:fs/promises';
+import type { BootImage, BootRegisters } from '@tsvmm/arch';
+import {
+  type DeviceEnvironment,
+  IoWorker,
+  type PciTopology,
+  PvpanicEvent,
+  type SerialInput,
+} from '@tsvmm/devices';
 import { type Hypervisor, selectHypervisor, type VcpuStop, type Vm } from '@tsvmm/hypervisor';
 import { type ByteSource, kernelArchitecture } from '@tsvmm/kernel-loader';
 import {
-  ConfigurationError,
+  type Architecture,
   checkConfigurationFiles,
   type ResolvedConfiguration,
   type VirtualMachineConfiguration,
   validateConfiguration,
 } from './configuration.ts';
+import { ConfigurationError } from './configuration-error.ts';
+import { Doorbells } from './doorbells.ts';
 import { VirtualMachineError } from './errors.ts';
 import type { IoEnvironmentData } from './io-environment.ts';
 import type { Log } from './log.ts';
-import { boardFor } from './machine/boards.ts';
+import { boardFor, hostArchitecture } from './machine/boards.ts';
 import { type Consoles, createConsoles } from './machine/consoles.ts';
 import { createDevices, type Devices } from './machine/devices.ts';
 import { PanicWatch } from './panic-watch.ts';
@@ -111,38 +119,42 @@ export class VirtualMachine implements AsyncDisposable {
 
     await using cleanup = new AsyncDisposableStack();
     await using images = new AsyncDisposableStack();
-    const kernel = await openImage(resolved.kernel, images);
-    const architecture = resolved.architecture ?? (await kernelArchitecture(kernel));
+    const image = await openBootImage(resolved, images);
+    const architecture = resolved.architecture ?? (await architectureOf(image));
     const device = resolved.hypervisor.kind === 'kvm' ? resolved.hypervisor.device : undefined;
     const BoardOfArchitecture = boardFor(architecture);
     const { hypervisor, reason } = selectHypervisor(resolved.hypervisor.kind, architecture, {
       ...(device !== undefined && { kvmDevice: device }),
     });
     cleanup.use(hypervisor);
-    log({ level: 'debug', target: 'hypervisor', message: `${hypervisor.kind}: ${reason}` });
+    log({ level: 'info', target: 'hypervisor', message: `the guest runs on ${reason}` });
     checkLimits(resolved, hypervisor);
     const board = new BoardOfArchitecture({
       ramSize: resolved.memory.sizeMiB * MIB,
       vcpuCount: resolved.cpus.count,
       addressBits: hypervisor.addressBits,
+      ...(image.kind === 'firmware' && { firmwareSize: image.source.size }),
+      ...(resolved.pci && { pci: resolved.pci }),
+      ...(resolved.smbios && { smbios: resolved.smbios }),
+      platform: resolved.platform,
+      acpiTables: await Promise.all(resolved.acpiTables.map((path) => readFile(path))),
     });
     const vm = cleanup.use(await hypervisor.createVm(board.vm));
 
     const watch = new PanicWatch();
-    const environment = { interrupts: vm.interrupts };
+    const environment: DeviceEnvironment = { interrupts: vm.interrupts };
+    const onFailure = (error: unknown): void => {
+      log({ level: 'error', target: 'devices', message: String(error) });
+    };
     const consoles = cleanup.use(
       await createConsoles(resolved.serials, board.serialPorts, environment, watch, log),
     );
-    const platform = cleanup.use(board.createPlatformDevices(environment));
+    const platform = cleanup.use(board.createPlatformDevices(environment, onFailure));
     const devices = cleanup.use(createDevices(resolved, board, platform, consoles));
     signal?.throwIfAborted();
 
     const bootRegisters = await board.boot(vm.memory, {
-      image: {
-        kind: 'kernel',
-        source: kernel,
-        initrd: resolved.initrd === undefined ? undefined : await openImage(resolved.initrd, images),
-      },
+      image,
       parameters: ['panic=-1', ...consoles.parameters, ...resolved.params],
       standardOutput: consoles.standardOutput,
       pciInterrupts: pciInterrupts(devices.pci),
@@ -203,9 +215,13 @@ export class VirtualMachine implements AsyncDisposable {
       pio: devices.pio,
       debugConsole: consoles.debugConsole,
     };
+    const doorbells = new Doorbells(vm, devices.pci);
+    const moveDoorbells = (): void => {
+      if (!this.#ended) doorbells.update();
+    };
     for (let id = 0; id < configuration.cpus.count; id++) {
       const data = { ...shared, registers: { ...vcpuRegisters, ...(id === 0 && bootRegisters) } };
-      const thread = cleanup.use(new VcpuThread(vm.createVcpu(id), data));
+      const thread = cleanup.use(new VcpuThread(vm.createVcpu(id), data, moveDoorbells));
       this.#threads.push(thread);
       thread.stopped.then(
         (stop) => this.#stopped(stop),
@@ -261,10 +277,12 @@ export class VirtualMachine implements AsyncDisposable {
     await this.#parts.consoles.drain();
   }
 
-  /** A kernel that panics reboots: what it wrote before tells the two apart. */
+  /** A kernel that panics reboots: what it told pvpanic, or wrote before, tells the two apart. */
   #withPanic(exit: VmExit): VmExit {
-    const { panic } = this.#parts.watch;
-    return exit.kind === 'reset' && panic !== undefined ? { kind: 'panic', reason: panic } : exit;
+    const { watch, devices } = this.#parts;
+    const hasTold = (devices.pvpanic.events & PvpanicEvent.panicked) !== 0;
+    if (!hasTold && (exit.kind !== 'reset' || watch.panic === undefined)) return exit;
+    return { kind: 'panic', reason: watch.panic ?? 'it gave no reason on the console' };
   }
 }
 
@@ -285,6 +303,28 @@ function checkLimits({ memory, cpus }: ResolvedConfiguration, hypervisor: Hyperv
       `the ${kind} hypervisor gives a guest up to ${maximumVcpus} CPUs, not ${cpus.count}`,
     );
   }
+}
+
+/** Opens the firmware or the kernel with its initrd, whichever the configuration has. */
+async function openBootImage(
+  { bios, kernel, initrd }: ResolvedConfiguration,
+  resources: AsyncDisposableStack,
+): Promise<BootImage> {
+  if (bios !== undefined) return { kind: 'firmware', source: await openImage(bios, resources) };
+  if (kernel === undefined) {
+    throw new VirtualMachineError('INVALID_STATE', 'the configuration was not validated: it has no kernel');
+  }
+  return {
+    kind: 'kernel',
+    source: await openImage(kernel, resources),
+    initrd: initrd === undefined ? undefined : await openImage(initrd, resources),
+  };
+}
+
+/** What the image is for: kernels say so; firmware is taken to be for the host. */
+async function architectureOf(image: BootImage): Promise<Architecture> {
+  if (image.kind === 'kernel') return await kernelArchitecture(image.source);
+  return hostArchitecture();
 }
 
 async function openImage(path: string, resources: AsyncDisposableStack): Promise<ByteSource> {

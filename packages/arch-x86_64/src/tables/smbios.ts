@@ -1,26 +1,8 @@
-import { MachineError } from '@tsvmm/arch';
+import { MachineError, type SmbiosOptions } from '@tsvmm/arch';
 import { bytes, type Fields, type Layout, struct, u8, u16, u32, u64 } from '@tsvmm/struct';
 import { type MemoryImage, sumOf } from './memory-image.ts';
 
 // The System Management BIOS tables (DMTF DSP0134, version 3.2): what `dmidecode` shows of a machine.
-
-/** What the tables say of the machine. */
-export interface SmbiosOptions {
-  /** `tsvmm` unless given. */
-  readonly biosVendor?: string;
-  /** `0` unless given. */
-  readonly biosVersion?: string;
-  /** `tsvmm` unless given. */
-  readonly manufacturer?: string;
-  /** `tsvmm` unless given. */
-  readonly productName?: string;
-  /** None unless given. */
-  readonly serialNumber?: string;
-  /** None unless given. */
-  readonly uuid?: string;
-  /** Up to 255. */
-  readonly oemStrings?: readonly string[];
-}
 
 /** Section 5.2.2: the entry point of 64-bit tables. */
 const entryPoint = struct(

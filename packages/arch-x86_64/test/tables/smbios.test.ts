@@ -2,8 +2,9 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { SmbiosOptions } from '@tsvmm/arch';
 import { expect, test } from 'vitest';
-import { type SmbiosOptions, smbiosTables } from '../../src/index.ts';
+import { smbiosTables } from '../../src/index.ts';
 
 const SIZE = 0x1_0000;
 

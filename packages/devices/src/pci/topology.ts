@@ -1,6 +1,7 @@
 import { DeviceError } from '../errors.ts';
 import { createWiredOrState } from '../interrupt.ts';
-import type { IntxDescriptor, VirtioPciDescriptor, VirtioPciDevice } from '../virtio/device.ts';
+import type { IntxDescriptor, VirtioPciDescriptor } from '../virtio/device.ts';
+import type { Doorbell } from '../virtio/transport/virtio-pci.ts';
 import { formatPciAddress, type PciAddress, routingId } from './address.ts';
 import {
   PCI_BAR_COUNT,
@@ -8,6 +9,7 @@ import {
   PciConfigurationSpaceBuilder,
   type PciIdentity,
 } from './configuration-space.ts';
+import type { PvpanicDescriptor } from './pvpanic.ts';
 import { pciRootLayout } from './root.ts';
 
 /** A function without BARs or behaviour, as plain data. */
@@ -17,10 +19,24 @@ export interface ConfigurationOnlyDescriptor {
   readonly space: SharedArrayBuffer;
 }
 
+/** A function as plain data, from which each thread attaches its register half. */
+export type PciFunctionDescriptor = VirtioPciDescriptor | PvpanicDescriptor | ConfigurationOnlyDescriptor;
+
 /** A root complex as plain data. */
 export interface PciRootDescriptor {
   readonly state: SharedArrayBuffer;
-  readonly functions: readonly (VirtioPciDescriptor | ConfigurationOnlyDescriptor)[];
+  readonly functions: readonly PciFunctionDescriptor[];
+}
+
+/** A device that can be plugged in, as the thread that builds the machine holds it. */
+export interface PciDevice extends Disposable {
+  readonly space: PciConfigurationSpace;
+  /** Whether it has an interrupt pin. */
+  readonly hasInterrupt: boolean;
+  /** Plain data to attach the device from, where it is plugged in. */
+  descriptor(address: PciAddress, intx?: IntxDescriptor): PciFunctionDescriptor;
+  /** Where the guest notifies it now; without it, nowhere. */
+  doorbells?(): Doorbell[];
 }
 
 /** A range of guest-physical addresses for BARs. */
@@ -47,7 +63,9 @@ export class PciTopology implements Disposable {
   readonly #state = new SharedArrayBuffer(pciRootLayout.size);
   readonly #descriptors: PciRootDescriptor['functions'][number][] = [];
   readonly #spaces = new Map<number, PciConfigurationSpace>();
-  readonly #devices: VirtioPciDevice[] = [];
+  readonly #devices: PciDevice[] = [];
+  /** Device numbers that are kept free. */
+  readonly #reserved = new Set<number>();
   readonly #routes: InterruptRoute[] = [];
   readonly #intx: readonly IntxDescriptor[];
 
@@ -65,9 +83,9 @@ export class PciTopology implements Disposable {
    * @param address the first free device number of bus 0 unless given
    * @throws DeviceError BAD_PCI_FUNCTION when the address is taken or not on bus 0, OUT_OF_SPACE when all are taken
    */
-  add(device: VirtioPciDevice, address: PciAddress = this.#freeAddress()): PciAddress {
+  add(device: PciDevice, address: PciAddress = this.#freeAddress()): PciAddress {
     this.#claim(address, device.space);
-    const intx = this.#intx[(address.device - 1) % this.#intx.length];
+    const intx = device.hasInterrupt ? this.#intx[(address.device - 1) % this.#intx.length] : undefined;
     if (intx) {
       const pin = (address.function % 4) + 1;
       device.space.setInterrupt(pin, intx.source);
@@ -76,6 +94,11 @@ export class PciTopology implements Disposable {
     this.#devices.push(device);
     this.#descriptors.push(device.descriptor(address, intx));
     return address;
+  }
+
+  /** Keeps the first free device number of bus 0 free, for what other machines have there. */
+  reserve(): void {
+    this.#reserved.add(this.#freeAddress().device);
   }
 
   /**
@@ -124,8 +147,8 @@ export class PciTopology implements Disposable {
   }
 
   /** All doorbells of all devices at their present addresses. */
-  doorbells() {
-    return this.#devices.flatMap((device) => device.doorbells());
+  doorbells(): Doorbell[] {
+    return this.#devices.flatMap((device) => device.doorbells?.() ?? []);
   }
 
   /** Plain data from which each thread attaches its own view. */
@@ -157,7 +180,7 @@ export class PciTopology implements Disposable {
   #freeAddress(): PciAddress {
     for (let device = 1; device < DEVICES; device++) {
       const address = { bus: 0, device, function: 0 };
-      if (!this.#spaces.has(routingId(address))) return address;
+      if (!this.#spaces.has(routingId(address)) && !this.#reserved.has(device)) return address;
     }
     throw new DeviceError('OUT_OF_SPACE', `All ${DEVICES} device numbers of PCI bus 0 are taken.`);
   }

@@ -1,6 +1,7 @@
 import { EventFd } from '@tsvmm/base';
 import type { PciAddress } from '../pci/address.ts';
 import { PciConfigurationSpace } from '../pci/configuration-space.ts';
+import type { PciDevice } from '../pci/topology.ts';
 import { ByteRing } from '../serial/byte-ring.ts';
 import type { VirtioBackend } from './backend.ts';
 import { BlockBackend, type BlockOptions, blockModel } from './block/block.ts';
@@ -55,8 +56,9 @@ const RNG_CLASS: PciClass = { baseClass: 0x08, subclass: 0x80 };
  * A virtio device on PCI, as the thread that builds the machine holds it: it owns the eventfds, so it has to outlive
  * everything that is attached from its descriptor.
  */
-export class VirtioPciDevice implements Disposable {
+export class VirtioPciDevice implements PciDevice {
   readonly name: string;
+  readonly hasInterrupt = true;
   readonly space: PciConfigurationSpace;
   readonly #parts: VirtioPciParts;
   readonly #backend: BackendDescriptor;

@@ -2,7 +2,8 @@ import type { Board, BoardOptions } from '@tsvmm/arch';
 import { Aarch64Board } from '@tsvmm/arch-aarch64';
 import { Riscv64Board } from '@tsvmm/arch-riscv64';
 import { X8664Board } from '@tsvmm/arch-x86_64';
-import { type Architecture, ConfigurationError } from '../configuration.ts';
+import type { Architecture } from '../configuration.ts';
+import { ConfigurationError } from '../configuration-error.ts';
 
 const BOARDS: Partial<Record<Architecture, new (options: BoardOptions) => Board>> = {
   aarch64: Aarch64Board,
@@ -25,4 +26,26 @@ export function boardFor(architecture: Architecture): new (options: BoardOptions
     );
   }
   return BoardOfArchitecture;
+}
+
+/** By the names that Node has for them. */
+const HOSTS: Readonly<Partial<Record<NodeJS.Architecture, Architecture>>> = {
+  x64: 'x86_64',
+  arm64: 'aarch64',
+  riscv64: 'riscv64',
+};
+
+/**
+ * The architecture of this host.
+ *
+ * @throws ConfigurationError NOT_BUILT for one that there are no machines of
+ */
+export function hostArchitecture(): Architecture {
+  const architecture = HOSTS[process.arch];
+  if (architecture !== undefined) return architecture;
+  throw new ConfigurationError(
+    'NOT_BUILT',
+    'architecture',
+    `there are no machines like this host (${process.arch}): say for which architecture the firmware is`,
+  );
 }

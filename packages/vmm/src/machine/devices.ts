@@ -5,9 +5,11 @@ import {
   describeBus,
   PCI_PORT_IO_LENGTH,
   PciTopology,
+  PvpanicDevice,
   VirtioPciDevice,
 } from '@tsvmm/devices';
-import { ConfigurationError, type ResolvedBlock, type ResolvedConfiguration } from '../configuration.ts';
+import type { ResolvedBlock, ResolvedConfiguration } from '../configuration.ts';
+import { ConfigurationError } from '../configuration-error.ts';
 import type { Consoles } from './consoles.ts';
 
 /** Everything on the machine's buses, before the guest starts. */
@@ -16,10 +18,12 @@ export interface Devices extends Disposable {
   /** The bus of I/O ports, which is empty but on x86_64. */
   readonly pio: BusDescriptor;
   readonly pci: PciTopology;
+  readonly pvpanic: PvpanicDevice;
 }
 
 /**
- * Creates the devices and gives them addresses, in crosvm's order of PCI slots: console, block, rng.
+ * Creates the devices and gives them addresses, in crosvm's order of PCI slots: console, block, rng, balloon, xHCI, pvpanic.
+ * The two that are not there yet keep theirs, so that guests find the others where crosvm has them.
  *
  * @throws DeviceError when an image cannot be opened, or there is no room
  */
@@ -41,6 +45,10 @@ export function createDevices(
   if (configuration.rng) {
     pci.add(VirtioPciDevice.rng());
   }
+  pci.reserve();
+  pci.reserve();
+  const pvpanic = new PvpanicDevice();
+  pci.add(pvpanic);
   const low = { start: lowWindow.start, size: lowWindow.end - lowWindow.start };
   const high = { start: highWindow.start, size: highWindow.end - highWindow.start };
   pci.assignBars(low, high);
@@ -63,7 +71,7 @@ export function createDevices(
   }
   const pio = describeBus(ports);
   const owned = cleanup.move();
-  return { mmio, pio, pci, [Symbol.dispose]: () => owned.dispose() };
+  return { mmio, pio, pci, pvpanic, [Symbol.dispose]: () => owned.dispose() };
 }
 
 /** @throws ConfigurationError naming the disk, when its image cannot be opened */

@@ -24,12 +24,11 @@ const CLOCK_FLAGS = 8;
 function defaultRoutes(): readonly GsiRoute[] {
   const routes: GsiRoute[] = [];
   for (let gsi = 0; gsi < IOAPIC_PINS; gsi++) {
-    // The timer's interrupt, ISA IRQ 0, is pin 2, to which the first 8259 is not connected.
+    // Input 2 of the first 8259 is the second one.
     if (gsi < PIC_PINS && gsi !== 2) {
       routes.push({ gsi, kind: 'irqchip', chip: gsi < 8 ? PIC_MASTER : PIC_SLAVE, pin: gsi % 8 });
     }
-    if (gsi === 0) routes.push({ gsi, kind: 'irqchip', chip: IOAPIC, pin: 2 });
-    else if (gsi !== 2) routes.push({ gsi, kind: 'irqchip', chip: IOAPIC, pin: gsi });
+    routes.push({ gsi, kind: 'irqchip', chip: IOAPIC, pin: gsi });
   }
   return routes;
 }
