@@ -65,6 +65,22 @@ export function seekHole(fd: number, offset: number): number | undefined {
   return found < 0 ? undefined : found;
 }
 
+/**
+ * The extended attributes of a file, in the order of the file system; of a symbolic link itself. None where the file
+ * system has no attributes.
+ * @param path with the bytes of the file system, or as UTF-8
+ * @throws {SystemError} ENOENT, EACCES and the like
+ */
+export function extendedAttributes(path: string | Uint8Array): ReadonlyMap<string, Uint8Array> {
+  const list = native.fileAttributes(typeof path === 'string' ? Buffer.from(path) : path);
+  const attributes = new Map<string, Uint8Array>();
+  for (let i = 0; i + 1 < list.length; i += 2) {
+    const [name, value] = [list[i], list[i + 1]];
+    if (name && value) attributes.set(name.toString(), value);
+  }
+  return attributes;
+}
+
 /** Brings a file's data, and what is needed to find it, to stable storage. */
 export function fdatasync(fd: number): void {
   native.syncFile(fd, true);

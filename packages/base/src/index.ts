@@ -12,6 +12,7 @@ export { EventFd } from './event-fd.ts';
 export {
   blockDeviceSize,
   discardBlocks,
+  extendedAttributes,
   fallocate,
   fdatasync,
   flock,

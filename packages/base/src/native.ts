@@ -105,6 +105,7 @@ export interface Native {
   ): number;
   allocateFile(fd: number, mode: number, offset: number, length: number): void;
   seekFile(fd: number, hole: boolean, offset: number): number;
+  fileAttributes(path: Uint8Array): Buffer[];
   syncFile(fd: number, dataOnly: boolean): void;
   lockRange(fd: number, kind: number, start: number, length: number): boolean;
   isRangeLocked(fd: number, kind: number, start: number, length: number): boolean;

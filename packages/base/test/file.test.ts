@@ -15,6 +15,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import {
   blockDeviceSize,
   discardBlocks,
+  extendedAttributes,
   fallocate,
   fdatasync,
   flock,
@@ -229,5 +230,21 @@ describe('block devices', () => {
     expect(codeOf(() => discardBlocks(file.fd, 0, 512))).toBe('ENOTTY');
     expect(codeOf(() => zeroBlocks(file.fd, 0, 512))).toBe('ENOTTY');
     expect(codeOf(() => zeroBlocks(file.fd, -1, 512))).toBe('EINVAL');
+  });
+});
+
+describe('extended attributes', () => {
+  it('are read as another program wrote them, and none where there are none', () => {
+    using file = scratch(0);
+    expect(extendedAttributes(file.path).size).toBe(0);
+    python(
+      `import os; p = ${JSON.stringify(file.path)}; os.setxattr(p, 'user.one', b'\\0\\xff'); os.setxattr(p, 'user.empty', b'')`,
+    );
+    expect([...extendedAttributes(Buffer.from(file.path))].toSorted()).toEqual([
+      ['user.empty', Buffer.alloc(0)],
+      ['user.one', Buffer.of(0, 0xff)],
+    ]);
+    expect(codeOf(() => extendedAttributes(`${file.path}-not`))).toBe('ENOENT');
+    expect(codeOf(() => extendedAttributes('a\0b'))).toBe('EINVAL');
   });
 });

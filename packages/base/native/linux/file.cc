@@ -5,11 +5,15 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
+#include <cstring>
+#include <string>
+#include <vector>
 
 #include "../support.h"
 
@@ -133,6 +137,47 @@ Napi::Value SeekFile(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<double>(found));
 }
 
+/// fileAttributes(path: Uint8Array without a NUL): names and values of the extended attributes in turn, as Buffers.
+/// Symbolic links are not followed. A file system without attributes has none.
+Napi::Value FileAttributes(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const Bytes bytes = ByteArray(info, 0, "llistxattr");
+  const std::string path(reinterpret_cast<const char*>(bytes.data), bytes.size);
+  if (path.find('\0') != std::string::npos) ThrowArgument(env, "llistxattr", "the path has a NUL");
+  const Napi::Array result = Napi::Array::New(env);
+  ssize_t length;
+  std::vector<char> names;
+  // Attributes may come between asking for the length and reading.
+  do {
+    length = llistxattr(path.c_str(), nullptr, 0);
+    if (length <= 0) break;
+    names.resize(static_cast<size_t>(length));
+    length = llistxattr(path.c_str(), names.data(), names.size());
+  } while (length < 0 && errno == ERANGE);
+  if (length < 0 && errno != ENOTSUP) Throw(env, errno, "llistxattr", "cannot list the attributes of " + path);
+  uint32_t count = 0;
+  std::vector<char> value;
+  for (ssize_t at = 0; at < length;) {
+    const char* name = names.data() + at;
+    const size_t name_length = strnlen(name, static_cast<size_t>(length - at));
+    at += static_cast<ssize_t>(name_length) + 1;
+    ssize_t size;
+    do {
+      size = lgetxattr(path.c_str(), name, nullptr, 0);
+      if (size <= 0) break;
+      value.resize(static_cast<size_t>(size));
+      size = lgetxattr(path.c_str(), name, value.data(), value.size());
+    } while (size < 0 && errno == ERANGE);
+    if (size < 0) {
+      if (errno == ENODATA) continue;
+      Throw(env, errno, "lgetxattr", "cannot read the attribute " + std::string(name) + " of " + path);
+    }
+    result.Set(count++, Napi::Buffer<char>::Copy(env, name, name_length));
+    result.Set(count++, Napi::Buffer<char>::Copy(env, value.data(), static_cast<size_t>(size)));
+  }
+  return result;
+}
+
 /// syncFile(fd, dataOnly)
 Napi::Value SyncFile(const Napi::CallbackInfo& info) {
   const int fd = Descriptor(info, 0, "fdatasync");
@@ -220,6 +265,7 @@ void InitFile(Napi::Object exports) {
   Export<WriteSegments>(exports, "writeSegments");
   Export<AllocateFile>(exports, "allocateFile");
   Export<SeekFile>(exports, "seekFile");
+  Export<FileAttributes>(exports, "fileAttributes");
   Export<SyncFile>(exports, "syncFile");
   Export<LockRange>(exports, "lockRange");
   Export<IsRangeLocked>(exports, "isRangeLocked");
