@@ -1,0 +1,190 @@
+import {
+  type BigIntStats,
+  closeSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  readSync,
+} from 'node:fs';
+import { extendedAttributes, seekData, seekHole } from '@tsvmm/base';
+import type { Attributes, Chunk, Entry, Range, Timestamp } from './entry.ts';
+import { Ext2Error } from './errors.ts';
+
+/** How a directory is read. */
+export interface ScanOptions {
+  /** Who owns everything; as the files say unless given. */
+  readonly owner?: { readonly uid: number; readonly gid: number };
+  /** Whether extended attributes and access lists are taken along; true unless given. */
+  readonly xattrs?: boolean;
+  /** Leaves the contents of directories out that other file systems are mounted on; false unless given. */
+  readonly oneFileSystem?: boolean;
+}
+
+const READ_LENGTH = 1024 * 1024;
+const SLASH = Buffer.from('/');
+
+/** st_mode's file types. */
+const TYPES = {
+  2401: 'fifo',
+  4802: 'character-device',
+  9604: 'directory',
+  14406: 'block-device',
+  16807: 'file',
+  21609: 'symlink',
+  26411: 'socket',
+} as const;
+
+/**
+ * The tree below a directory, the directory itself as the root, in the order of the names' bytes. Times of access are
+ * not taken, which reading changes, so that the same tree gives the same entries. Calls of the file system are made on
+ * this thread.
+ * @throws Ext2Error UNREADABLE, while it is gone through
+ */
+export function* scanDirectory(path: string, options: ScanOptions = {}): Generator<Entry, void, undefined> {
+  const top = Buffer.from(path);
+  const scanner = new Scanner(top, options);
+  yield* scanner.entries();
+}
+
+class Scanner {
+  readonly #top: Buffer;
+  readonly #options: ScanOptions;
+  /** First names of files that have several, by device and inode. */
+  readonly #firstNames = new Map<string, Buffer>();
+  readonly #buffer = Buffer.allocUnsafe(READ_LENGTH);
+
+  constructor(top: Buffer, options: ScanOptions) {
+    this.#top = top;
+    this.#options = options;
+  }
+
+  *entries(): Generator<Entry, void, undefined> {
+    const rootStat = this.#try(Buffer.alloc(0), (full) => lstatSync(full, { bigint: true }));
+    // A stack of names that are still to come, the next one last: trees may be deeper than calls.
+    const pending: Buffer[] = [Buffer.alloc(0)];
+    for (let path = pending.pop(); path; path = pending.pop()) {
+      const stat =
+        path.length === 0 ? rootStat : this.#try(path, (full) => lstatSync(full, { bigint: true }));
+      const entry = this.#entry(path, stat);
+      yield entry;
+      if (entry.type !== 'directory') continue;
+      if (this.#options.oneFileSystem && stat.dev !== rootStat.dev) continue;
+      const names = this.#try(path, (full) => readdirSync(full, { encoding: 'buffer' }));
+      names.sort(Buffer.compare);
+      for (const name of names.reverse()) {
+        pending.push(path.length === 0 ? name : Buffer.concat([path, SLASH, name]));
+      }
+    }
+  }
+
+  #entry(path: Buffer, stat: BigIntStats): Entry {
+    const mode = Number(stat.mode);
+    const type = TYPES[(mode & 0o170000) as keyof typeof TYPES];
+    if (type !== 'directory' && stat.nlink > 1n) {
+      const key = `${stat.dev}:${stat.ino}`;
+      const target = this.#firstNames.get(key);
+      if (target) return { type: 'hard-link', path, target };
+      this.#firstNames.set(key, path);
+    }
+    const { owner } = this.#options;
+    const attributes: Attributes = {
+      path,
+      mode: mode & 0o7777,
+      uid: owner?.uid ?? Number(stat.uid),
+      gid: owner?.gid ?? Number(stat.gid),
+      mtime: timestamp(stat.mtimeNs),
+      ...this.#xattrs(path),
+    };
+    switch (type) {
+      case 'symlink': {
+        const target = this.#try(path, (full) => readlinkSync(full, { encoding: 'buffer' }));
+        return { ...attributes, type, target };
+      }
+      case 'character-device':
+      case 'block-device':
+        return { ...attributes, type, device: deviceNumber(stat.rdev) };
+      case 'file': {
+        const size = Number(stat.size);
+        const isSparse = Number(stat.blocks) * 512 < size;
+        const ranges = isSparse ? this.#dataRanges(path, size) : undefined;
+        const content = () => this.#content(path, ranges ?? [{ position: 0, length: size }]);
+        return { ...attributes, type, size, content, ...(ranges && { dataRanges: ranges }) };
+      }
+      default:
+        return { ...attributes, type };
+    }
+  }
+
+  #xattrs(path: Buffer): { readonly xattrs?: ReadonlyMap<string, Uint8Array> } {
+    if (this.#options.xattrs === false) return {};
+    const xattrs = this.#try(path, extendedAttributes);
+    return xattrs.size > 0 ? { xattrs } : {};
+  }
+
+  #dataRanges(path: Buffer, size: number): readonly Range[] {
+    return this.#try(path, (full) => {
+      const fd = openSync(full, 'r');
+      try {
+        const ranges: Range[] = [];
+        for (let at = seekData(fd, 0); at !== undefined && at < size; ) {
+          const end = Math.min(seekHole(fd, at) ?? size, size);
+          ranges.push({ position: at, length: end - at });
+          at = seekData(fd, end);
+        }
+        return ranges;
+      } finally {
+        closeSync(fd);
+      }
+    });
+  }
+
+  *#content(path: Buffer, ranges: readonly Range[]): Generator<Chunk, void, undefined> {
+    if (ranges.every(({ length }) => length === 0)) return;
+    const fd = this.#try(path, (full) => openSync(full, 'r'));
+    try {
+      for (const { position, length } of ranges) {
+        for (let done = 0; done < length; ) {
+          const wanted = Math.min(length - done, READ_LENGTH);
+          const at = position + done;
+          const got = this.#try(path, () => readSync(fd, this.#buffer, 0, wanted, at));
+          if (got === 0) {
+            throw new Ext2Error('BAD_CONTENT', `became shorter while it was read: it ends at ${at}.`, {
+              path: path.toString(),
+            });
+          }
+          yield { position: at, bytes: this.#buffer.subarray(0, got) };
+          done += got;
+        }
+      }
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  /** Does something with a file of the tree, by its name outside of it. */
+  #try<T>(path: Buffer, action: (full: Buffer) => T): T {
+    try {
+      return action(path.length === 0 ? this.#top : Buffer.concat([this.#top, SLASH, path]));
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new Ext2Error('UNREADABLE', `cannot be read: ${reason}`, {
+        path: path.length === 0 ? this.#top.toString() : path.toString(),
+        cause,
+      });
+    }
+  }
+}
+
+function timestamp(nanoseconds: bigint): Timestamp {
+  const rest = ((nanoseconds % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n;
+  return { seconds: Number((nanoseconds - rest) / 1_000_000_000n), nanoseconds: Number(rest) };
+}
+
+/** Linux's 64-bit dev_t as the C library has it. */
+function deviceNumber(value: bigint): { readonly major: number; readonly minor: number } {
+  return {
+    major: Number(((value >> 8n) & 0xfffn) | ((value >> 32n) & 0xffff_f000n)),
+    minor: Number((value & 0xffn) | ((value >> 12n) & 0xffff_ff00n)),
+  };
+}
