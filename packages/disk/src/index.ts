@@ -29,4 +29,5 @@ export { ExecutorStorage } from './storage/executor.ts';
 export { FileStorage, type FileStorageOptions } from './storage/file.ts';
 export { MemoryStorage } from './storage/memory.ts';
 export { RecordingStorage, type StorageEvent } from './storage/recording.ts';
+export { ReplacedFile } from './storage/replaced-file.ts';
 export type { Pending, Storage } from './storage/storage.ts';

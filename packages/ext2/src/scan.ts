@@ -10,6 +10,7 @@ import {
 import { extendedAttributes, seekData, seekHole } from '@tsvmm/base';
 import type { Attributes, Chunk, Entry, Range, Timestamp } from './entry.ts';
 import { Ext2Error } from './errors.ts';
+import { FileMode } from './inode/inode.ts';
 
 /** How a directory is read. */
 export interface ScanOptions {
@@ -24,16 +25,11 @@ export interface ScanOptions {
 const READ_LENGTH = 1024 * 1024;
 const SLASH = Buffer.from('/');
 
-/** st_mode's file types. */
-const TYPES = {
-  2401: 'fifo',
-  4802: 'character-device',
-  9604: 'directory',
-  14406: 'block-device',
-  16807: 'file',
-  21609: 'symlink',
-  26411: 'socket',
-} as const;
+/** By the bits of st_mode, which inodes have too. */
+const TYPES = new Map(
+  Object.entries(FileMode).map(([type, bits]) => [bits as number, type as keyof typeof FileMode]),
+);
+const TYPE_BITS = 0xf000;
 
 /**
  * The tree below a directory, the directory itself as the root, in the order of the names' bytes. Times of access are
@@ -80,7 +76,9 @@ class Scanner {
 
   #entry(path: Buffer, stat: BigIntStats): Entry {
     const mode = Number(stat.mode);
-    const type = TYPES[(mode & 0o170000) as keyof typeof TYPES];
+    const type = TYPES.get(mode & TYPE_BITS);
+    if (type === undefined)
+      throw new Ext2Error('UNREADABLE', 'is no kind of file.', { path: path.toString() });
     if (type !== 'directory' && stat.nlink > 1n) {
       const key = `${stat.dev}:${stat.ino}`;
       const target = this.#firstNames.get(key);

@@ -35,6 +35,84 @@ const CREATION_OPTION: OptionDefinition = {
   availability: BUILT,
 };
 
+/** What from-tar and from-dir make. */
+const FILESYSTEM_OPTIONS: readonly OptionDefinition[] = [
+  {
+    name: 'format',
+    short: 'f',
+    group: 'Image',
+    value: 'FORMAT',
+    help: 'What IMAGE is to be: raw or qcow2; default raw',
+    availability: BUILT,
+  },
+  CREATION_OPTION,
+  {
+    name: 'type',
+    short: 't',
+    group: 'File system',
+    value: 'TYPE',
+    help: 'ext4 or ext2; default ext4',
+    availability: BUILT,
+  },
+  {
+    name: 'size',
+    short: 's',
+    group: 'File system',
+    value: 'SIZE',
+    help: 'Bytes, or with K, M, G or T; as much as is needed unless given',
+    availability: BUILT,
+  },
+  {
+    name: 'free',
+    group: 'File system',
+    value: 'SIZE',
+    help: 'What is to be free; default a tenth of the contents, 16M at least',
+    availability: BUILT,
+  },
+  {
+    name: 'label',
+    short: 'L',
+    group: 'File system',
+    value: 'NAME',
+    help: 'Its name, by which root=LABEL=NAME finds it: up to 16 bytes',
+    availability: BUILT,
+  },
+  {
+    name: 'block-size',
+    group: 'File system',
+    value: 'BYTES',
+    help: '1K, 2K or 4K; default 4K',
+    availability: BUILT,
+  },
+  {
+    name: 'inode-ratio',
+    group: 'File system',
+    value: 'BYTES',
+    help: 'Room for one file for each so many bytes; default 16K',
+    availability: BUILT,
+  },
+  {
+    name: 'no-journal',
+    group: 'File system',
+    help: 'Leave out the journal of ext4',
+    availability: BUILT,
+  },
+  {
+    name: 'uuid',
+    group: 'File system',
+    value: 'UUID',
+    help: 'What identifies it; random unless given',
+    availability: BUILT,
+  },
+  {
+    name: 'time',
+    group: 'File system',
+    value: 'SECONDS',
+    help: 'When it was made, in seconds since 1970; now unless given',
+    availability: BUILT,
+  },
+];
+
 /** Commands about disk images, in the spirit of qemu-img, and crosvm's own two. */
 export const DISK_COMMANDS: readonly BuiltCommand[] = [
   {
@@ -196,6 +274,64 @@ export const DISK_COMMANDS: readonly BuiltCommand[] = [
     options: [FORMAT_OPTION, JSON_OPTION],
     availability: BUILT,
     load: async () => (await import('../disk/map.ts')).map,
+  },
+  {
+    name: 'disk from-tar',
+    operands: 'ARCHIVE IMAGE',
+    minOperands: 2,
+    maxOperands: 2,
+    summary: 'Make a disk with a file system out of a tar archive',
+    description: [
+      'Makes IMAGE, a disk without partitions whose ext4 file system holds what ARCHIVE does: owners, permissions, devices, links, extended attributes, access lists and holes, without being root. ARCHIVE may be compressed by gzip or zstd. With -, it comes from standard input, and --size has to be given; else the disk is as large as it needs to be.',
+      'It turns the root of a container into the disk of a guest. Layers of an image have to be flattened before, as docker export does. IMAGE gets its name when it is whole.',
+    ],
+    examples: [
+      'tsvmm disk from-tar rootfs.tar.zst root.img',
+      'docker export CONTAINER | tsvmm disk from-tar --size 8G --format qcow2 - root.qcow2',
+      'tsvmm run -b root.img,root',
+    ],
+    options: FILESYSTEM_OPTIONS,
+    availability: BUILT,
+    load: async () => (await import('../disk/filesystem.ts')).fromTar,
+  },
+  {
+    name: 'disk from-dir',
+    operands: 'DIRECTORY IMAGE',
+    minOperands: 2,
+    maxOperands: 2,
+    summary: 'Make a disk with a file system out of a directory',
+    description: [
+      'Makes IMAGE, a disk without partitions whose ext4 file system holds what DIRECTORY does: owners, permissions, devices, links, extended attributes, access lists and holes. IMAGE gets its name when it is whole.',
+      'The same directory gives the same bytes with --uuid and --time.',
+    ],
+    examples: [
+      'tsvmm disk from-dir --owner 0:0 root root.img',
+      'tsvmm disk from-dir --type ext2 --size 64M --label data files data.img',
+    ],
+    options: [
+      ...FILESYSTEM_OPTIONS,
+      {
+        name: 'owner',
+        group: 'File system',
+        value: 'UID:GID',
+        help: 'Who owns everything; as in DIRECTORY unless given',
+        availability: BUILT,
+      },
+      {
+        name: 'no-xattrs',
+        group: 'File system',
+        help: 'Leave extended attributes and access lists out',
+        availability: BUILT,
+      },
+      {
+        name: 'one-file-system',
+        group: 'File system',
+        help: 'Leave out what is mounted inside DIRECTORY',
+        availability: BUILT,
+      },
+    ],
+    availability: BUILT,
+    load: async () => (await import('../disk/filesystem.ts')).fromDirectory,
   },
   {
     name: 'create_qcow2',

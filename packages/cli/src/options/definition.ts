@@ -4,6 +4,7 @@ export const GROUPS = [
   'Machine',
   'Hypervisor',
   'Image',
+  'File system',
   'Disks',
   'Consoles',
   'Network',
