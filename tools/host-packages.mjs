@@ -29,6 +29,7 @@ const PACKAGES = {
     'qemu-system-x86': 'qemu-system-x86_64',
     'qemu-user-static': 'qemu-riscv64-static',
     'qemu-utils': 'qemu-img',
+    tar: 'tar',
     'util-linux': 'blkid',
     'xz-utils': 'xz',
     zstd: 'zstd',

@@ -1,15 +1,17 @@
 import { readdir } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
-import {
-  defaultCacheDirectory,
-  type FetchProgress,
-  fetchGuest,
-} from '../../packages/guest-image/src/index.ts';
+import { defaultCacheDirectory, fetchGuest } from '../../packages/guest-image/src/index.ts';
+import { aarch64Platform } from './aarch64.ts';
 import { INITRAMFS_PREFIX, packInitramfs } from './initramfs.ts';
-import type { LabArchitecture, LabPlatform, Userland } from './platform.ts';
+import { describeProgress, type LabArchitecture, type LabPlatform, type Userland } from './platform.ts';
+import { riscv64Platform } from './riscv64.ts';
 import { x86Platform } from './x86-64.ts';
 
-const PLATFORMS: Readonly<Record<LabArchitecture, LabPlatform>> = { x86_64: x86Platform };
+const PLATFORMS: Readonly<Record<LabArchitecture, LabPlatform>> = {
+  x86_64: x86Platform,
+  aarch64: aarch64Platform,
+  riscv64: riscv64Platform,
+};
 
 /** All that an L1 is started with. */
 export interface Lab extends Userland {
@@ -49,17 +51,9 @@ export async function setUp(architecture: LabArchitecture, options: SetUpOptions
   const kernel = await fetchGuest({
     architecture: platform.debianArchitecture,
     signal,
-    onProgress: (progress) => onProgress(`${STEPS[progress.phase]} ${architecture}`, progress.fraction),
+    onProgress: describeProgress(`the kernel of ${architecture}`, onProgress),
   });
   const userland = await platform.prepare({ directory, onProgress, signal });
   const initramfs = await packInitramfs(join(directory, architecture), platform, kernel, signal);
   return { ...userland, platform, kernel: kernel.kernel, initramfs };
 }
-
-const STEPS: Readonly<Record<FetchProgress['phase'], string>> = {
-  wait: 'waiting for another process to fetch the kernel of',
-  index: 'asking Debian for the kernel of',
-  download: 'fetching the kernel of',
-  unpack: 'unpacking the kernel of',
-  pack: 'packing the initramfs of',
-};

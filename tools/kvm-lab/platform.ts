@@ -1,7 +1,7 @@
-import type { GuestArchitecture } from '../../packages/guest-image/src/index.ts';
+import type { FetchProgress, GuestArchitecture } from '../../packages/guest-image/src/index.ts';
 
 /** The architectures that the lab has a host with KVM for, by the kernel's names. */
-export const LAB_ARCHITECTURES = ['x86_64'] as const;
+export const LAB_ARCHITECTURES = ['x86_64', 'aarch64', 'riscv64'] as const;
 export type LabArchitecture = (typeof LAB_ARCHITECTURES)[number];
 
 /** What an L1 of one architecture is made of. There is one file with such an object for each. */
@@ -37,4 +37,20 @@ export interface Userland {
   readonly environment: Readonly<Record<string, string>>;
   /** Path of Node in L1. */
   readonly node: string;
+}
+
+const STEPS: Readonly<Record<FetchProgress['phase'], string>> = {
+  wait: 'waiting for another process to fetch',
+  index: 'asking Debian for',
+  download: 'fetching',
+  unpack: 'unpacking',
+  pack: 'packing',
+};
+
+/** Tells what fetching something from Debian is at, in words. */
+export function describeProgress(
+  what: string,
+  onProgress: (step: string, fraction: number) => void,
+): (progress: FetchProgress) => void {
+  return ({ phase, fraction }) => onProgress(`${STEPS[phase]} ${what}`, fraction);
 }

@@ -99,6 +99,27 @@ export class PrivateApt {
     });
   }
 
+  /**
+   * Fetches packages with all that they depend on, libc included, going on where an earlier attempt was cut off.
+   * @returns the paths of the files
+   * @throws {GuestImageError} FETCH_FAILED, NO_SPACE
+   */
+  async downloadAll(
+    names: readonly string[],
+    onProgress: AptProgress,
+    signal?: AbortSignal,
+  ): Promise<string[]> {
+    await writeFile(join(this.#directory, 'status'), '');
+    const finished = await this.#run('apt-get', ['--download-only', 'install', ...names], {
+      onProgress,
+      signal,
+    });
+    if (finished.status !== 0) throw aptFailure(names.join(', '), finished);
+    const archives = join(this.#directory, 'cache/archives');
+    const files = await readdir(archives);
+    return files.filter((name) => name.endsWith('.deb')).map((name) => join(archives, name));
+  }
+
   /** Removes what was downloaded; the index stays, so that the next update is small. */
   async clean(): Promise<void> {
     await rm(join(this.#directory, 'cache'), { recursive: true, force: true });

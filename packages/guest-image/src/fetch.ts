@@ -17,7 +17,7 @@ import {
 import { GUEST_MODULES } from './guest-modules.ts';
 import { buildInitramfs, GUEST_FILES, guestFile } from './initramfs.ts';
 import { lockFile } from './lock.ts';
-import { findDebianMirrors } from './mirror.ts';
+import { updateFromMirrors } from './mirror.ts';
 import { defaultCacheDirectory, type GuestPaths, guestPaths } from './paths.ts';
 import { run } from './process.ts';
 
@@ -106,7 +106,8 @@ class GuestFetch {
   }
 
   async run(present: GuestManifest | undefined, recipe: string): Promise<GuestManifest> {
-    await this.#update();
+    const onIndex = (fraction: number) => this.#report({ phase: 'index', fraction });
+    await updateFromMirrors(this.#apt, this.#mirror, onIndex, this.#signal);
     const kernel = await this.#kernelPackage();
     const userland = await this.#apt.show(USERLAND_PACKAGE, this.#signal);
     if (present && kernel.name === `linux-image-${present.kernelVersion}` && present.recipe === recipe) {
@@ -119,22 +120,6 @@ class GuestFetch {
     await rename(this.#paths.partial, this.#paths.guest);
     await this.#apt.clean();
     return finished;
-  }
-
-  /** Tries the mirrors in turn; when all fail, the likeliest one's failure is the one to know. */
-  async #update(): Promise<void> {
-    const mirrors = this.#mirror === undefined ? await findDebianMirrors(this.#signal) : [this.#mirror];
-    const failures: unknown[] = [];
-    for (const mirror of mirrors) {
-      try {
-        const onProgress = (fraction: number) => this.#report({ phase: 'index', fraction });
-        return await this.#apt.update(mirror, onProgress, this.#signal);
-      } catch (error) {
-        this.#signal?.throwIfAborted();
-        failures.push(error);
-      }
-    }
-    throw failures[0];
   }
 
   /** The package with the kernel, behind the one that always depends on the newest. */
@@ -259,7 +244,7 @@ function badPackage(what: string, reason: string): GuestImageError {
   return new GuestImageError('BAD_PACKAGE', `No guest can be made of ${what}: ${reason}.`);
 }
 
-function asNoSpace(error: unknown, cacheDirectory: string): unknown {
+export function asNoSpace(error: unknown, cacheDirectory: string): unknown {
   const isFull =
     error instanceof Error &&
     (('code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT')) ||

@@ -12,3 +12,4 @@ export {
 export { GUEST_MODULES } from './guest-modules.ts';
 export { buildInitramfs, type InitramfsFile, type InitramfsOptions } from './initramfs.ts';
 export { defaultCacheDirectory } from './paths.ts';
+export { fetchTree, type TreeOptions } from './tree.ts';

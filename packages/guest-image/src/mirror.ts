@@ -1,3 +1,4 @@
+import type { AptProgress, PrivateApt } from './apt.ts';
 import { GuestImageError } from './errors.ts';
 import { run } from './process.ts';
 
@@ -22,6 +23,29 @@ export async function findDebianMirrors(signal?: AbortSignal): Promise<string[]>
     );
   }
   return mirrors;
+}
+
+/**
+ * Fetches an index from the mirror that is given, or from the first of the host's that has it.
+ * @throws {GuestImageError} when all fail, what the likeliest one's failure was
+ */
+export async function updateFromMirrors(
+  apt: PrivateApt,
+  mirror: string | undefined,
+  onProgress: AptProgress,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const mirrors = mirror === undefined ? await findDebianMirrors(signal) : [mirror];
+  const failures: unknown[] = [];
+  for (const candidate of mirrors) {
+    try {
+      return await apt.update(candidate, onProgress, signal);
+    } catch (error) {
+      signal?.throwIfAborted();
+      failures.push(error);
+    }
+  }
+  throw failures[0];
 }
 
 /**

@@ -1,0 +1,37 @@
+import { join } from 'node:path';
+import {
+  defaultCacheDirectory,
+  fetchTree,
+  type GuestArchitecture,
+} from '../../packages/guest-image/src/index.ts';
+import { ROOT } from '../workspace.ts';
+import { describeProgress, type PrepareOptions, type Userland } from './platform.ts';
+
+/** The release whose Node runs this project's sources. */
+const SUITE = 'forky';
+const PACKAGES = ['nodejs', 'dash', 'coreutils', 'grep', 'sed', 'util-linux', 'iproute2'];
+
+/** What an L1 has that cannot use this machine's programs: Debian's Node and a few tools, and this checkout. */
+export async function debianUserland(
+  architecture: GuestArchitecture,
+  options: PrepareOptions,
+): Promise<Omit<Userland, 'emulator'>> {
+  const root = await fetchTree({
+    architecture,
+    suite: SUITE,
+    packages: PACKAGES,
+    directory: join(options.directory, `root-${architecture}`),
+    signal: options.signal,
+    onProgress: describeProgress(`the userland of ${architecture}`, options.onProgress),
+  });
+  return {
+    root,
+    shared: [ROOT.replace(/\/$/, ''), defaultCacheDirectory()],
+    // build/Release is this machine's: the add-ons that were built for publishing are taken.
+    environment: {
+      PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+      PREBUILDS_ONLY: '1',
+    },
+    node: '/usr/bin/node',
+  };
+}
