@@ -129,6 +129,7 @@ export { type DiskBackend, RawDisk, type RawDiskOptions } from './virtio/block/d
 export { ConsoleBackend, type ConsoleOptions, consoleModel } from './virtio/console/console.ts';
 export {
   type FeatureSet,
+  featureSet,
   hasFeature,
   VirtioDeviceId,
   VirtioFeature,
@@ -143,8 +144,10 @@ export {
 } from './virtio/device.ts';
 export { VirtqueueError, type VirtqueueErrorCode } from './virtio/queue/errors.ts';
 export { Segments } from './virtio/queue/segments.ts';
+export { serveQueue } from './virtio/queue/serve.ts';
 export { SplitQueue, type SplitQueueOptions } from './virtio/queue/split-queue.ts';
 export { RngBackend, rngModel } from './virtio/rng/rng.ts';
 export type { VirtioInterrupt } from './virtio/transport/interrupt.ts';
 export type { VirtioDeviceModel } from './virtio/transport/registers.ts';
+export { attachQueueState, createVirtioState, type VirtqueueState } from './virtio/transport/state.ts';
 export type { Doorbell } from './virtio/transport/virtio-pci.ts';

@@ -1,7 +1,8 @@
-import { canShareWithProcesses, createFile, discard, isStable, mapFile } from '#backing';
+import { canShareWithProcesses, createFile, discard, isStable, mapFile, mapPages } from '#backing';
 import { createAnonymous, sharedBufferOf } from './backing/anonymous.ts';
 import { GuestMemoryError, hex } from './error.ts';
 import {
+  type FileRegion,
   type MemoryRegion,
   PAGE_SIZE,
   type PlacedRegion,
@@ -174,6 +175,31 @@ export class GuestMemory implements Disposable {
     const target = memory && { buffer: sharedBufferOf(memory), offset: memoryOffset };
     const buffer = mapFile(descriptor.fd, size, target);
     return new GuestMemory({ regions, buffer, memoryOffset, memory, fd, file: undefined });
+  }
+
+  /**
+   * Uses RAM whose regions are in files of somebody who is trusted with them, such as the front end of a vhost-user device:
+   * when one of the files shrinks, accesses end the process. The files can be closed afterwards.
+   * @throws {GuestMemoryError} INVALID_LAYOUT
+   * @throws {SystemError} of @tsvmm/base when a file cannot be mapped
+   */
+  static mapFiles(regions: readonly FileRegion[]): GuestMemory {
+    const size = checkedSize(regions, undefined, 0);
+    const buffer = createAnonymous(size);
+    const memory = new GuestMemory({
+      regions,
+      buffer,
+      memoryOffset: 0,
+      memory: undefined,
+      fd: undefined,
+      file: undefined,
+    });
+    const sorted = regions.toSorted((a, b) => a.base - b.base);
+    for (const [index, { fd, fileOffset }] of sorted.entries()) {
+      const placed = memory.regions[index];
+      if (placed !== undefined) mapPages(fd, fileOffset, placed.size, { buffer, offset: placed.hostOffset });
+    }
+    return memory;
   }
 
   /** Plain data for `postMessage` or `workerData`, from which another thread attaches. */

@@ -6,4 +6,4 @@ export {
   type ProcessDescriptor,
   type ThreadDescriptor,
 } from './guest-memory.ts';
-export type { MemoryRegion, PlacedRegion } from './layout.ts';
+export type { FileRegion, MemoryRegion, PlacedRegion } from './layout.ts';

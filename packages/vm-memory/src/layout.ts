@@ -11,6 +11,13 @@ export interface MemoryRegion {
   readonly size: number;
 }
 
+/** A region and the file that holds its bytes. */
+export interface FileRegion extends MemoryRegion {
+  readonly fd: number;
+  /** Byte offset in the file, a multiple of the host's page size. */
+  readonly fileOffset: number;
+}
+
 /** A region and where its bytes are. */
 export interface PlacedRegion extends MemoryRegion {
   /** Byte offset in the backing buffer. */

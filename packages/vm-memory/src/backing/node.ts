@@ -23,6 +23,11 @@ export function mapFile(fd: number, size: number, target: Target | undefined): S
   return target.buffer;
 }
 
+/** Lets pages of a file appear in `target`. */
+export function mapPages(fd: number, fileOffset: number, size: number, target: Target): void {
+  mapInto(target.buffer, target.offset, size, fd, fileOffset);
+}
+
 /** Whether a file, which may come from somebody else, has `size` bytes and keeps them. */
 export function isStable(fd: number, size: number): boolean {
   using file = new MemFd(FileDescriptor.duplicateOf(fd));

@@ -14,6 +14,10 @@ export function mapFile(_fd: number, _size: number, _target: Target | undefined)
   return refuse();
 }
 
+export function mapPages(_fd: number, _fileOffset: number, _size: number, _target: Target): void {
+  refuse();
+}
+
 export function isStable(_fd: number, _size: number): boolean {
   return refuse();
 }

@@ -1,0 +1,332 @@
+import { EventFd, type FileDescriptor, type UnixSocket } from '@tsvmm/base';
+import {
+  attachQueueState,
+  createVirtioState,
+  type FeatureSet,
+  featureSet,
+  hasFeature,
+  SplitQueue,
+  type VirtioBackend,
+  type VirtioDeviceModel,
+  VirtioFeature,
+  type VirtqueueState,
+} from '@tsvmm/devices';
+import { VhostUserError } from '../errors.ts';
+import { Connection, type Message } from '../protocol/connection.ts';
+import { NEED_REPLY, PayloadReader, payload, REPLY, type VringAddress } from '../protocol/messages.ts';
+import {
+  FrontendRequest,
+  PROTOCOL_FEATURES_BIT,
+  ProtocolFeature,
+  requestName,
+} from '../protocol/requests.ts';
+import { MemoryTable } from './memory-table.ts';
+import { Ring } from './ring.ts';
+
+/** Protocol features that every device here has. */
+const PROTOCOL_FEATURES = [
+  ProtocolFeature.MQ,
+  ProtocolFeature.REPLY_ACK,
+  ProtocolFeature.RESET_DEVICE,
+  ProtocolFeature.STATUS,
+];
+
+/** Of the number that comes with a ring's eventfd: the ring, and that there is no eventfd. */
+const RING_INDEX_MASK = 0xff;
+const NO_DESCRIPTOR = 0x100;
+
+/** Flag of a ring's address: the guest's writes to the used ring are to be logged. */
+const LOG_USED_RING = 1;
+
+/** What a {@link VhostUserDevice} serves, and whom it tells. */
+export interface VhostUserDeviceOptions {
+  /** For messages: `virtio-blk /images/root.img`. */
+  readonly name: string;
+  readonly model: VirtioDeviceModel;
+  /** Stays the caller's: a front end that comes again finds it as it was. */
+  readonly backend: VirtioBackend;
+  /** The driver broke the virtio protocol, or the back end failed: a ring is not served any more. */
+  readonly onBroken: (error: unknown) => void;
+  /** The front end has gone; with an error when it broke the protocol. */
+  readonly onEnd: (error: VhostUserError | undefined) => void;
+}
+
+/** What there is for each ring, whether it is started or not. */
+interface RingSlot {
+  readonly ring: Ring;
+  readonly state: VirtqueueState;
+  /** Undefined until the front end has said where it is. */
+  address: VringAddress | undefined;
+  kick: FileDescriptor | undefined;
+}
+
+/**
+ * The back end of a vhost-user connection: serves the rings of one front end (QEMU, another VMM, ours) with the same back end
+ * that serves virtio devices in this process. Disposing ends the connection and leaves the back end.
+ */
+export class VhostUserDevice implements Disposable {
+  readonly #options: VhostUserDeviceOptions;
+  readonly #connection: Connection;
+  readonly #slots: readonly RingSlot[];
+  readonly #offered: FeatureSet;
+  readonly #offeredProtocol: FeatureSet;
+  #features: FeatureSet = { low: 0, high: 0 };
+  #protocolFeatures: FeatureSet = { low: 0, high: 0 };
+  #table: MemoryTable | undefined;
+  #isActive = false;
+  #status = 0;
+
+  /** Takes the socket over. */
+  constructor(socket: UnixSocket, options: VhostUserDeviceOptions) {
+    this.#options = options;
+    const { model, backend, onBroken } = options;
+    const state = createVirtioState(model.queueSizes);
+    this.#slots = model.queueSizes.map((_, index) => ({
+      ring: new Ring(index, backend, onBroken),
+      state: attachQueueState(state, index),
+      address: undefined,
+      kick: undefined,
+    }));
+    this.#offered = featureSet([
+      ...model.features,
+      PROTOCOL_FEATURES_BIT,
+      VirtioFeature.indirectDesc,
+      VirtioFeature.eventIdx,
+      VirtioFeature.version1,
+    ]);
+    // Front ends of devices that have no configuration warn of this.
+    const config = model.config.length > 0 ? [ProtocolFeature.CONFIG] : [];
+    this.#offeredProtocol = featureSet([...PROTOCOL_FEATURES, ...config]);
+    this.#connection = new Connection(socket, {
+      onMessage: (message) => this.#receive(message),
+      onEnd: (error) => this.#end(error),
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.#connection[Symbol.dispose]();
+    this.#reset();
+    for (const { ring } of this.#slots) ring[Symbol.dispose]();
+  }
+
+  #end(error: VhostUserError | undefined): void {
+    this[Symbol.dispose]();
+    this.#options.onEnd(error);
+  }
+
+  #receive(message: Message): void {
+    using received = new DisposableStack();
+    const descriptors = message.descriptors.map((descriptor) => received.use(descriptor));
+    const name = requestName(FrontendRequest, message.request);
+    try {
+      const reply = this.#handle(message.request, new PayloadReader(message.payload, name), descriptors);
+      if (reply !== undefined) this.#connection.send(message.request, REPLY, reply);
+      else if (this.#wantsAcknowledgement(message)) this.#acknowledge(message, 0n);
+    } catch (cause) {
+      const error =
+        cause instanceof VhostUserError ? cause : new VhostUserError('PROTOCOL', `${name} failed`, { cause });
+      if (error.code === 'DISCONNECTED' || !this.#wantsAcknowledgement(message)) this.#end(error);
+      else this.#acknowledge(message, 1n);
+    }
+  }
+
+  #wantsAcknowledgement({ flags }: Message): boolean {
+    return (flags & NEED_REPLY) !== 0 && hasFeature(this.#protocolFeatures, ProtocolFeature.REPLY_ACK);
+  }
+
+  #acknowledge({ request }: Message, value: bigint): void {
+    this.#connection.send(request, REPLY, payload.u64(value));
+  }
+
+  /** Does what the front end asks. @returns the payload of the reply, for those requests that have one */
+  #handle(
+    request: number,
+    reader: PayloadReader,
+    descriptors: readonly FileDescriptor[],
+  ): Uint8Array | undefined {
+    switch (request) {
+      case FrontendRequest.GET_FEATURES:
+        return payload.u64(bits(this.#offered));
+      case FrontendRequest.SET_FEATURES:
+        this.#features = this.#accepted(reader, this.#offered, 'features');
+        return undefined;
+      case FrontendRequest.GET_PROTOCOL_FEATURES:
+        return payload.u64(bits(this.#offeredProtocol));
+      case FrontendRequest.SET_PROTOCOL_FEATURES:
+        this.#protocolFeatures = this.#accepted(reader, this.#offeredProtocol, 'protocol features');
+        return undefined;
+      case FrontendRequest.SET_OWNER:
+        return undefined;
+      case FrontendRequest.RESET_OWNER:
+      case FrontendRequest.RESET_DEVICE:
+        this.#reset();
+        return undefined;
+      case FrontendRequest.GET_QUEUE_NUM:
+        return payload.u64(BigInt(this.#slots.length));
+      case FrontendRequest.SET_MEM_TABLE:
+        this.#setMemory(reader, descriptors);
+        return undefined;
+      case FrontendRequest.SET_VRING_NUM: {
+        const slot = this.#slot(reader.u32(), reader);
+        slot.state.size = reader.u32();
+        return undefined;
+      }
+      case FrontendRequest.SET_VRING_ADDR: {
+        const address = reader.vringAddress();
+        if ((address.flags & LOG_USED_RING) !== 0) throw reader.error('writes to rings are not logged here');
+        this.#slot(address.index, reader).address = address;
+        return undefined;
+      }
+      case FrontendRequest.SET_VRING_BASE: {
+        const { state } = this.#slot(reader.u32(), reader);
+        state.nextAvailable = reader.u32();
+        return undefined;
+      }
+      case FrontendRequest.GET_VRING_BASE: {
+        const slot = this.#slot(reader.u32(), reader);
+        stop(slot);
+        return payload.vringState(slot.ring.index, slot.state.nextAvailable);
+      }
+      case FrontendRequest.SET_VRING_KICK:
+        this.#setKick(reader, descriptors);
+        return undefined;
+      case FrontendRequest.SET_VRING_CALL: {
+        const { slot, descriptor } = this.#ringDescriptor(reader, descriptors);
+        slot.ring.setCall(descriptor?.duplicate());
+        return undefined;
+      }
+      case FrontendRequest.SET_VRING_ERR:
+        // A broken ring ends the connection's service of it; there is nothing more to tell.
+        this.#ringDescriptor(reader, descriptors);
+        return undefined;
+      case FrontendRequest.SET_VRING_ENABLE: {
+        const { ring } = this.#slot(reader.u32(), reader);
+        ring.enable(reader.u32() === 1);
+        return undefined;
+      }
+      case FrontendRequest.GET_CONFIG:
+        return this.#readConfig(reader);
+      case FrontendRequest.GET_STATUS:
+        return payload.u64(BigInt(this.#status));
+      case FrontendRequest.SET_STATUS:
+        this.#status = Number(reader.u64() & 0xffn);
+        if (this.#status === 0) this.#reset();
+        return undefined;
+      default:
+        throw reader.error('a device here does not know this request');
+    }
+  }
+
+  #accepted(reader: PayloadReader, offered: FeatureSet, what: string): FeatureSet {
+    const accepted = features(reader.u64());
+    if ((accepted.low & ~offered.low) !== 0 || (accepted.high & ~offered.high) !== 0) {
+      throw reader.error(`${what} 0x${bits(accepted).toString(16)} were not offered`);
+    }
+    return accepted;
+  }
+
+  #setMemory(reader: PayloadReader, descriptors: readonly FileDescriptor[]): void {
+    const count = reader.u32();
+    reader.u32();
+    if (count === 0 || count !== descriptors.length) {
+      throw reader.error(`${count} memory regions came with ${descriptors.length} descriptors`);
+    }
+    const regions = Array.from({ length: count }, () => reader.region());
+    this.#table = new MemoryTable(regions, descriptors);
+    // What is served already goes on in the new memory.
+    for (const slot of this.#slots) if (slot.ring.isStarted) this.#start(slot, reader);
+  }
+
+  #setKick(reader: PayloadReader, descriptors: readonly FileDescriptor[]): void {
+    const { slot, descriptor } = this.#ringDescriptor(reader, descriptors);
+    if (descriptor === undefined) throw reader.error('a ring without a kick would have to be polled');
+    slot.kick?.[Symbol.dispose]();
+    slot.kick = descriptor.duplicate();
+    this.#start(slot, reader);
+    // Without protocol features rings are enabled from the start.
+    if (!hasFeature(this.#features, PROTOCOL_FEATURES_BIT)) slot.ring.enable(true);
+  }
+
+  #start(slot: RingSlot, reader: PayloadReader): void {
+    const { address, state, kick } = slot;
+    const table = this.#table;
+    if (address === undefined || kick === undefined || table === undefined) {
+      throw reader.error(`ring ${slot.ring.index} starts before its address or the memory is known`);
+    }
+    if (!this.#isActive) {
+      this.#isActive = true;
+      this.#options.backend.activate({
+        features: this.#features,
+        wake: (index) => this.#slots[index]?.ring.serve(),
+      });
+    }
+    place(state.descriptors, table.guestAddress(address.descriptors));
+    place(state.driver, table.guestAddress(address.available));
+    const used = table.guestAddress(address.used);
+    place(state.device, used);
+    // The front end knows how far requests were taken; how far they were given back is in the ring itself.
+    state.nextUsed = table.memory.readUint16(used + 2);
+    state.signalledUsed = state.nextUsed;
+    const queue = new SplitQueue(slot.ring.index, state, table.memory, {
+      eventIdx: hasFeature(this.#features, VirtioFeature.eventIdx),
+      indirect: hasFeature(this.#features, VirtioFeature.indirectDesc),
+    });
+    slot.ring.start(queue, new EventFd(kick.duplicate()));
+  }
+
+  #readConfig(reader: PayloadReader): Uint8Array {
+    const offset = reader.u32();
+    const size = reader.u32();
+    const flags = reader.u32();
+    if (offset + size > 256 || reader.rest().length !== size) {
+      throw reader.error(`${size} bytes at ${offset} are not in a configuration space of 256`);
+    }
+    const config = new Uint8Array(256);
+    config.set(this.#options.model.config);
+    return payload.config(offset, flags, config.subarray(offset, offset + size));
+  }
+
+  #slot(index: number, reader: PayloadReader): RingSlot {
+    const slot = this.#slots[index];
+    if (slot === undefined) throw reader.error(`there is no ring ${index}`);
+    return slot;
+  }
+
+  #ringDescriptor(reader: PayloadReader, descriptors: readonly FileDescriptor[]) {
+    const value = Number(reader.u64() & 0xffffffffn);
+    const slot = this.#slot(value & RING_INDEX_MASK, reader);
+    const [descriptor] = descriptors;
+    if (((value & NO_DESCRIPTOR) === 0) !== (descriptor !== undefined)) {
+      throw reader.error('a descriptor is missing, or came although it was said that there is none');
+    }
+    return { slot, descriptor };
+  }
+
+  #reset(): void {
+    for (const slot of this.#slots) {
+      stop(slot);
+      slot.ring.enable(false);
+    }
+    if (this.#isActive) this.#options.backend.reset();
+    this.#isActive = false;
+  }
+}
+
+function stop(slot: RingSlot): void {
+  slot.ring.stop();
+  slot.kick?.[Symbol.dispose]();
+  slot.kick = undefined;
+}
+
+function place(field: { lo: number; hi: number }, address: number): void {
+  field.lo = address % 2 ** 32;
+  field.hi = Math.floor(address / 2 ** 32);
+}
+
+function bits({ low, high }: FeatureSet): bigint {
+  return (BigInt(high) << 32n) | BigInt(low >>> 0);
+}
+
+function features(value: bigint): FeatureSet {
+  return { low: Number(value & 0xffffffffn), high: Number(value >> 32n) };
+}

@@ -1,0 +1,75 @@
+import { EventFd, type FileDescriptor, type Watcher } from '@tsvmm/base';
+import { type SplitQueue, serveQueue, type VirtioBackend } from '@tsvmm/devices';
+
+/**
+ * A ring as the back end serves it ("Ring states"): it is started when it is told where its kicks come from, and stopped when
+ * its position is asked for. While it is disabled nothing is taken from it.
+ */
+export class Ring implements Disposable {
+  readonly index: number;
+  readonly #backend: VirtioBackend;
+  readonly #onBroken: (error: unknown) => void;
+  #queue: SplitQueue | undefined;
+  #kick: EventFd | undefined;
+  #watcher: Watcher | undefined;
+  #call: EventFd | undefined;
+  #isEnabled = false;
+
+  /** @param onBroken the driver broke the virtio protocol, or the back end failed: the ring is not served any more */
+  constructor(index: number, backend: VirtioBackend, onBroken: (error: unknown) => void) {
+    this.index = index;
+    this.#backend = backend;
+    this.#onBroken = onBroken;
+  }
+
+  get isStarted(): boolean {
+    return this.#queue !== undefined;
+  }
+
+  /** Takes the descriptor over. Without one the driver is told nothing: it looks for itself. */
+  setCall(descriptor: FileDescriptor | undefined): void {
+    this.#call?.[Symbol.dispose]();
+    this.#call = descriptor && new EventFd(descriptor);
+  }
+
+  /** Takes the kick's eventfd over. */
+  start(queue: SplitQueue, kick: EventFd): void {
+    this.stop();
+    this.#queue = queue;
+    this.#kick = kick;
+    this.#watcher = this.#kick.onReadable(this.serve);
+    // What was asked for before has no kick any more.
+    this.serve();
+  }
+
+  enable(isEnabled: boolean): void {
+    this.#isEnabled = isEnabled;
+    if (isEnabled) this.serve();
+  }
+
+  stop(): void {
+    this.#watcher?.[Symbol.dispose]();
+    this.#kick?.[Symbol.dispose]();
+    this.#watcher = undefined;
+    this.#kick = undefined;
+    this.#queue = undefined;
+  }
+
+  /** Serves what is there. */
+  readonly serve = (): void => {
+    if (this.#queue === undefined || !this.#isEnabled) return;
+    try {
+      serveQueue(this.#queue, this.#backend, this.#interrupt);
+    } catch (error) {
+      this.stop();
+      this.#onBroken(error);
+    }
+  };
+
+  readonly #interrupt = (): void => this.#call?.signal();
+
+  [Symbol.dispose](): void {
+    this.stop();
+    this.setCall(undefined);
+  }
+}

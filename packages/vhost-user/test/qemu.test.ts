@@ -1,0 +1,151 @@
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Readable, Writable } from 'node:stream';
+import { blockModel, openBackend, RngBackend, rngModel } from '@tsvmm/devices';
+import { fetchGuest, type Guest } from '@tsvmm/guest-image';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { VhostUserServer } from '../src/index.ts';
+
+const MIB = 2 ** 20;
+const DISK_SIZE = 8 * MIB;
+/** What the default guest prints when its shell waits for a line. */
+const PROMPT = 'tsvmm:~#';
+
+let guest: Guest;
+let folder: string;
+
+beforeAll(async () => {
+  guest = await fetchGuest({ architecture: 'riscv64' });
+  folder = await mkdtemp(join(tmpdir(), 'tsvmm-vhost-user-'));
+}, 300_000);
+
+afterAll(async () => {
+  await rm(folder, { recursive: true });
+});
+
+/** A guest in QEMU, at whose shell one types. */
+class QemuGuest implements AsyncDisposable {
+  readonly #process: ChildProcessByStdio<Writable, Readable, null>;
+  readonly #ended: Promise<unknown>;
+  #output = '';
+  #waiting: (() => void) | undefined;
+
+  constructor(options: readonly string[]) {
+    const { kernel, initrd } = guest;
+    this.#process = spawn(
+      'qemu-system-riscv64',
+      [
+        ...['-M', 'virt,memory-backend=ram', '-nographic', '-no-reboot', '-nodefaults', '-serial', 'stdio'],
+        // Its back ends map the guest's memory.
+        ...['-m', '256M', '-object', 'memory-backend-memfd,id=ram,size=256M,share=on'],
+        ...['-kernel', kernel, '-initrd', initrd, '-append', 'console=ttyS0 quiet', ...options],
+      ],
+      { stdio: ['pipe', 'pipe', 'inherit'] },
+    );
+    this.#process.stdout.on('data', (bytes: Buffer) => {
+      this.#output += bytes.toString('latin1');
+      this.#waiting?.();
+    });
+    this.#ended = new Promise((resolve) => this.#process.once('exit', resolve));
+  }
+
+  /** Resolves with everything up to where `text` was printed, from where this was last asked. */
+  async until(text: string): Promise<string> {
+    for (;;) {
+      const index = this.#output.indexOf(text);
+      if (index >= 0) {
+        const before = this.#output.slice(0, index);
+        this.#output = this.#output.slice(index + text.length);
+        return before;
+      }
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#waiting = resolve;
+      const ended = this.#ended.then(() => {
+        throw new Error(`QEMU ended without '${text}': ${this.#output}`);
+      });
+      await Promise.race([promise, ended]);
+    }
+  }
+
+  /** Runs a line and resolves with what it printed. */
+  async run(line: string): Promise<string> {
+    // The terminal shows the line, so what marks its end must not stand in it.
+    this.#process.stdin.write(`${line}; echo E''ND\n`);
+    await this.until("E''ND");
+    return await this.until('END');
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#process.kill('SIGKILL');
+    await this.#ended;
+  }
+}
+
+/** A disk as a vhost-user device, for as long as the result is not disposed. */
+function serveDisk(socket: string, path: string, errors: unknown[]): AsyncDisposable {
+  const stack = new AsyncDisposableStack();
+  const backend = openBackend({
+    kind: 'block',
+    disk: { path },
+    options: { readOnly: false, id: 'vhost-user' },
+  });
+  stack.use(backend);
+  const server = VhostUserServer.listen(socket, {
+    name: 'virtio-blk',
+    model: blockModel({ size: DISK_SIZE, readOnly: false, id: 'vhost-user' }),
+    backend,
+    onBroken: (error) => errors.push(error),
+    onEnd: (error) => error && errors.push(error),
+  });
+  stack.use(server);
+  return stack;
+}
+
+test("a guest of QEMU's uses our disk and our random numbers, also after the disk's process came back", async () => {
+  const image = join(folder, 'disk.img');
+  await writeFile(image, Buffer.alloc(DISK_SIZE, 'tsvmm '));
+  const [diskSocket, rngSocket] = [join(folder, 'disk.sock'), join(folder, 'rng.sock')];
+  const errors: unknown[] = [];
+  const first = serveDisk(diskSocket, image, errors);
+  using _rng = VhostUserServer.listen(rngSocket, {
+    name: 'virtio-rng',
+    model: rngModel(),
+    backend: new RngBackend(),
+    onBroken: (error) => errors.push(error),
+    onEnd: (error) => error && errors.push(error),
+  });
+  await using qemu = new QemuGuest([
+    ...[
+      '-chardev',
+      `socket,id=disk,path=${diskSocket},reconnect=1`,
+      '-device',
+      'vhost-user-blk-pci,chardev=disk',
+    ],
+    ...['-chardev', `socket,id=rng,path=${rngSocket}`, '-device', 'vhost-user-rng-pci,chardev=rng'],
+  ]);
+  await qemu.until(PROMPT);
+  const md5 = async () =>
+    createHash('md5')
+      .update(await readFile(image))
+      .digest('hex');
+
+  expect(await qemu.run('md5sum /dev/vda; cat /sys/block/vda/serial')).toMatch(
+    new RegExp(`${await md5()}.*vhost-user`, 's'),
+  );
+  expect(await qemu.run('head -c 32 /dev/hwrng | wc -c')).toMatch(/^32\r?$/m);
+  await qemu.run('dd if=/dev/hwrng of=/dev/vda bs=4k count=16 conv=fsync');
+  expect(await qemu.run('md5sum /dev/vda')).toContain(await md5());
+
+  // The process of the disk goes away while the guest writes, and another one takes its place.
+  const writing = qemu.run(
+    'dd if=/dev/urandom of=/dev/vda bs=4k count=1024 seek=512 oflag=direct && echo WRITTEN',
+  );
+  await first[Symbol.asyncDispose]();
+  await using _second = serveDisk(diskSocket, image, errors);
+  expect(await writing).toContain('WRITTEN');
+  expect(await qemu.run('echo 3 > /proc/sys/vm/drop_caches; md5sum /dev/vda')).toContain(await md5());
+  expect(errors).toEqual([]);
+}, 180_000);
