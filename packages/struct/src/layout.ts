@@ -116,7 +116,7 @@ export class Layout<F extends Fields> implements View<Accessor<F>> {
   }
 
   /**
-   * Writes back what {@link snapshot} returned; changes nothing when it refuses.
+   * Writes back what {@link Layout.snapshot} returned; changes nothing when it refuses.
    * @throws StructError BAD_SNAPSHOT, WRONG_NAME, WRONG_VERSION, WRONG_LAYOUT; OUT_OF_BOUNDS and MISALIGNED as attach
    */
   restore(snapshot: Uint8Array, buffer: ArrayBufferLike, byteOffset = 0): void {

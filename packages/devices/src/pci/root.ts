@@ -59,7 +59,7 @@ export class PciRoot {
   #generation = -1;
 
   /**
-   * @param state memory of {@link pciRootLayout}
+   * @param state memory of `pciRootLayout`
    * @param functions by routing id
    * @param decodingChanged called after a write that changed what some function's BARs decode
    */

@@ -19,6 +19,7 @@ export class Resizing {
     const { clusterSize } = image.geometry;
     const old = image.header.size;
     if (size === old) return;
+    await this.#unmapFrom(old);
     const entries = requiredL1Size(image.header, size);
     if (entries > image.header.l1Size) {
       const clusters = Math.ceil((entries * 8) / clusterSize);
@@ -44,10 +45,10 @@ export class Resizing {
     const { image } = this.#clusters;
     const { clusterSize } = image.geometry;
     const start = Math.ceil(size / clusterSize) * clusterSize;
-    if (start < image.header.size) {
-      if (isRawData(image.header)) await image.data.punchHole(start, image.header.size - start);
-      await this.#unmap(start, image.header.size);
+    if (start < image.header.size && isRawData(image.header)) {
+      await image.data.punchHole(start, image.header.size - start);
     }
+    await this.#unmapFrom(size);
     await image.writeBack();
     await image.writeSize(size);
     image.dropL2Tables(requiredL1Size(image.header, size));
@@ -55,25 +56,34 @@ export class Resizing {
     if (isRawData(image.header) && !image.data.isFixedSize) await image.data.resize(size);
   }
 
-  /** Drops whole clusters, so that nothing is left of them, not even a zero flag. */
-  async #unmap(start: number, end: number): Promise<void> {
-    const { image } = this.#clusters;
+  /**
+   * Drops all clusters past an end of the disk, so that nothing is left of them, not even a zero flag. The tables may map
+   * more than the disk has: somebody may have made it smaller and left them as they were.
+   */
+  async #unmapFrom(size: number): Promise<void> {
+    const { image, scratchEntry } = this.#clusters;
     const { geometry } = image;
     const { l2Coverage, clusterSize } = geometry;
-    for (let at = start; at < end; ) {
+    const end = image.header.l1Size * l2Coverage;
+    for (let at = Math.ceil(size / clusterSize) * clusterSize; at < end; ) {
       const tableIndex = Math.floor(at / l2Coverage);
       if (image.l2TableOffset(tableIndex) === 0) {
         at += l2Coverage - (at % l2Coverage);
         continue;
       }
       await image.makeRoom();
-      const table = await image.ownL2Table(tableIndex);
-      const got = image.l2Slice(table, at);
-      const slice = got instanceof Promise ? await got : got;
-      const offset = image.l2EntryOffset(at);
-      this.#clusters.free(this.#clusters.scratchEntry.read(geometry, slice.view, offset), true);
-      writeEmptyEntry(geometry, slice.view, offset, false);
-      image.l2.markDirty(slice);
+      const entry = await this.#clusters.entry(image.l2TableOffset(tableIndex), at, scratchEntry);
+      const isEmpty =
+        entry.kind === 'unallocated' && entry.host === 0 && (entry.allocated | entry.zeroes) === 0;
+      if (!isEmpty) {
+        const table = await image.ownL2Table(tableIndex);
+        const got = image.l2Slice(table, at);
+        const slice = got instanceof Promise ? await got : got;
+        const offset = image.l2EntryOffset(at);
+        this.#clusters.free(scratchEntry.read(geometry, slice.view, offset), true);
+        writeEmptyEntry(geometry, slice.view, offset, false);
+        image.l2.markDirty(slice);
+      }
       at += clusterSize;
     }
   }

@@ -62,7 +62,7 @@ export const HartBlock = {
   imsic: 0x300,
   /** Results of page walks, arguments of imports, and whatever else an architecture wants: 0x600–0xfff. */
   architecture: 0x600,
-  /** Data TLBs: U, S, S with SUM; {@link DATA_TLB_ENTRIES} entries of {@link DATA_TLB_ENTRY_SIZE} bytes each. */
+  /** Data TLBs: U, S, S with SUM; `DATA_TLB_ENTRIES` entries of `DATA_TLB_ENTRY_SIZE` bytes each. */
   dataTlbs: 0x1_0000,
   /** Code TLBs: U, S. */
   codeTlbs: 0x2_8000,

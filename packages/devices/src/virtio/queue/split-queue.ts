@@ -119,7 +119,7 @@ export class SplitQueue {
 
   /**
    * Gives a request back to the driver.
-   * @param head what {@link head} was
+   * @param head what {@link SplitQueue.head} was
    * @param written bytes written to the request's writable buffers, from their start
    */
   push(head: number, written: number): void {

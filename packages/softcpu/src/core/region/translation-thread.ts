@@ -34,7 +34,7 @@ export class TranslationThread implements AsyncDisposable {
     this.#ports = ends('port2');
   }
 
-  /** A hart's end of its channel: to be transferred to the hart's thread, for {@link ThreadTranslation}. */
+  /** A hart's end of its channel: to be transferred to the hart's thread, for `ThreadTranslation`. */
   port(hart: number): MessagePort {
     const port = this.#ports[hart];
     if (port === undefined) {
