@@ -18,6 +18,13 @@ import {
   randomSeeds,
   type SerialPlacement,
 } from '@tsvmm/arch';
+import {
+  attachPl030,
+  type BusEntry,
+  DeviceClock,
+  type DeviceEnvironment,
+  describePl030,
+} from '@tsvmm/devices';
 import { toBytes } from '@tsvmm/fdt';
 import type { VmOptions } from '@tsvmm/hypervisor';
 import { loadKernel } from '@tsvmm/kernel-loader';
@@ -42,6 +49,7 @@ import {
   RAM_START,
   RTC_ADDRESS,
   RTC_SIZE,
+  RTC_SOURCE,
   SERIAL_ADDRESSES,
   SERIAL_SIZE,
   SERIAL_SOURCES,
@@ -100,8 +108,19 @@ export class Aarch64Board implements Board {
     checkLowAddresses(this.pci, vcpuCount);
   }
 
-  createPlatformDevices(): PlatformDevices {
-    return { mmio: [], pio: [], [Symbol.dispose]: () => {} };
+  createPlatformDevices(
+    environment: DeviceEnvironment,
+    onFailure: (error: unknown) => void,
+  ): PlatformDevices {
+    const mmio: BusEntry[] = [];
+    using cleanup = new DisposableStack();
+    if (this.#hasRtc) {
+      const rtc = describePl030({ interrupt: RTC_SOURCE });
+      mmio.push({ start: RTC_ADDRESS, length: RTC_SIZE, device: rtc });
+      cleanup.use(new DeviceClock(attachPl030(rtc, environment), onFailure));
+    }
+    const owned = cleanup.move();
+    return { mmio, pio: [], [Symbol.dispose]: () => owned.dispose() };
   }
 
   /**
@@ -126,7 +145,7 @@ export class Aarch64Board implements Board {
       standardOutput: options.standardOutput,
       pci: this.pci,
       pciInterrupts: options.pciInterrupts,
-      rtc: this.#options.platform?.rtc ?? true,
+      rtc: this.#hasRtc,
       seeds: randomSeeds(),
     });
     const address = image.kind === 'firmware' ? RAM_START : this.#endOfRam(payload);
@@ -136,6 +155,10 @@ export class Aarch64Board implements Board {
       x0: BigInt(address),
       pstate: ALL_MASKED | (platform.hasEl2 ? MODE_EL2H : MODE_EL1H),
     };
+  }
+
+  get #hasRtc(): boolean {
+    return this.#options.platform?.rtc !== false;
   }
 
   async #load(memory: GuestMemory, image: BootImage): Promise<Payload> {

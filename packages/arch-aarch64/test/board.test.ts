@@ -1,4 +1,5 @@
 import type { BootOptions } from '@tsvmm/arch';
+import { attachBus, createBusAccess, type DeviceEnvironment, describeBus } from '@tsvmm/devices';
 import { parseFdt } from '@tsvmm/fdt';
 import type { Aarch64Platform } from '@tsvmm/hypervisor';
 import { bytesSource } from '@tsvmm/kernel-loader';
@@ -124,6 +125,42 @@ describe('firmware', () => {
       code: 'MEMORY_TOO_SMALL',
       message: expect.stringContaining('--bios'),
     });
+  });
+});
+
+describe('the clock', () => {
+  const options = { ramSize: 64 * MIB, vcpuCount: 1, addressBits: 40 };
+  const environment: DeviceEnvironment = {
+    interrupts: { msi: { send() {} }, line: () => ({ set() {} }) },
+  };
+  const onFailure = (error: unknown) => {
+    throw error;
+  };
+
+  it('counts the seconds since 1970, where the guest looks for it', async () => {
+    using devices = new Aarch64Board(options).createPlatformDevices(environment, onFailure);
+    const { tree } = await boot(64 * MIB);
+    const [address] = tree.find('/rtc@2000')?.getU64s('reg') ?? [];
+    const bus = attachBus(describeBus(devices.mmio), environment);
+    const access = createBusAccess();
+    access.size = 4;
+    const before = Math.floor(Date.now() / 1000);
+    bus.read(Number(address), access);
+    expect(access.low).toBeGreaterThanOrEqual(before);
+    expect(access.low).toBeLessThanOrEqual(Math.floor(Date.now() / 1000));
+    // What the guest is told it is, it says itself.
+    const id = [0xfe0, 0xfe4, 0xfe8, 0xfec].map((register) => {
+      bus.read(Number(address) + register, access);
+      return access.low;
+    });
+    const [expected = 0] = tree.find('/rtc@2000')?.getU32s('arm,primecell-periphid') ?? [];
+    expect(id).toEqual([0, 8, 16, 24].map((shift) => (expected >>> shift) & 0xff));
+  });
+
+  it('is not there when it is left out', () => {
+    const board = new Aarch64Board({ ...options, platform: { rtc: false } });
+    using devices = board.createPlatformDevices(environment, onFailure);
+    expect(devices.mmio).toEqual([]);
   });
 });
 
