@@ -1,3 +1,4 @@
+export { crc32c } from './crc32c.ts';
 export {
   BorrowedDescriptor,
   FileDescriptor,

@@ -1,4 +1,5 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -30,6 +31,13 @@ export const TARGETS: Readonly<Record<string, Target>> = {
     seeds: async () => sparseContents().map((c) => androidSparse(c, 512)),
   },
   zstd: { format: 'zstd', seeds: async () => sparseContents().flatMap(zstdSeeds) },
+  vmdk: {
+    format: 'vmdk',
+    seeds: () =>
+      qemuSeeds('vmdk', ['monolithicSparse', 'monolithicFlat', 'twoGbMaxExtentSparse', 'streamOptimized']),
+  },
+  vhd: { format: 'vhd', seeds: () => qemuSeeds('vpc', ['dynamic', 'fixed']) },
+  vhdx: { format: 'vhdx', seeds: () => qemuSeeds('vhdx', ['dynamic']) },
   // Detection: every image, and what is none.
   raw: {
     format: 'raw',
@@ -100,6 +108,32 @@ async function compositeSeeds(): Promise<readonly Uint8Array[]> {
     const whole = readFileSync(join(folder, 'disk'));
     await createCompositeDisk(join(folder, 'disk'), []);
     return [whole, readFileSync(join(folder, 'disk'))];
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** Images that only others make. */
+async function qemuSeeds(format: string, subformats: readonly string[]): Promise<readonly Uint8Array[]> {
+  const folder = mkdtempSync(join(tmpdir(), 'tsvmm-fuzz-'));
+  try {
+    const raw = join(folder, 'raw');
+    writeFileSync(raw, new Uint8Array(100_352).fill(3, 70_000, 80_000));
+    return subformats.map((subformat) => {
+      const image = join(folder, subformat);
+      execFileSync('qemu-img', [
+        'convert',
+        '-f',
+        'raw',
+        '-O',
+        format,
+        '-o',
+        `subformat=${subformat}`,
+        raw,
+        image,
+      ]);
+      return readFileSync(image);
+    });
   } finally {
     rmSync(folder, { recursive: true });
   }

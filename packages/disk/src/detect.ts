@@ -1,8 +1,21 @@
+import { isFixedVhd, VHD_COOKIE } from './formats/vhd.ts';
+import { VHDX_SIGNATURE } from './formats/vhdx-header.ts';
+import { DESCRIPTOR_START } from './formats/vmdk/descriptor.ts';
+import { SPARSE_MAGIC } from './formats/vmdk/sparse-extent.ts';
 import { SegmentList } from './segments.ts';
 import type { Storage } from './storage/storage.ts';
 
 /** The formats there are. */
-export const FORMATS = ['raw', 'qcow2', 'composite', 'android-sparse', 'zstd'] as const;
+export const FORMATS = [
+  'raw',
+  'qcow2',
+  'composite',
+  'android-sparse',
+  'zstd',
+  'vmdk',
+  'vhdx',
+  'vhd',
+] as const;
 export type Format = (typeof FORMATS)[number];
 
 export const COMPOSITE_MAGIC = 'composite_disk\x1d';
@@ -13,7 +26,7 @@ const ZSTD_MAGIC = 0xfd2f_b528;
 const ZSTD_SKIPPABLE = 0x184d_2a50;
 const PROBE_LENGTH = 4096;
 
-/** What an image is, by its first bytes; what nothing else claims is raw. */
+/** What an image is, by its first bytes (a fixed VHD, by its last); what nothing else claims is raw. */
 export async function detectFormat(storage: Storage): Promise<Format> {
   const bytes = new Uint8Array(PROBE_LENGTH);
   await storage.read(0, SegmentList.of(bytes));
@@ -24,5 +37,8 @@ export async function detectFormat(storage: Storage): Promise<Format> {
   const word = new DataView(bytes.buffer).getUint32(0, true);
   if (word === ANDROID_SPARSE_MAGIC) return 'android-sparse';
   if (word === ZSTD_MAGIC || (word & 0xffff_fff0) >>> 0 === ZSTD_SKIPPABLE) return 'zstd';
+  if (startsWith(SPARSE_MAGIC) || startsWith(DESCRIPTOR_START)) return 'vmdk';
+  if (startsWith(VHDX_SIGNATURE)) return 'vhdx';
+  if (startsWith(VHD_COOKIE) || (await isFixedVhd(storage))) return 'vhd';
   return 'raw';
 }

@@ -4,6 +4,9 @@ import { detectFormat, FORMATS, type Format } from './detect.ts';
 import type { Disk } from './disk.ts';
 import { DiskError } from './errors.ts';
 import { AndroidSparseDisk } from './formats/android-sparse.ts';
+import { VhdDisk } from './formats/vhd.ts';
+import { VhdxDisk } from './formats/vhdx.ts';
+import { VmdkDisk } from './formats/vmdk/vmdk-disk.ts';
 import { ZstdDisk } from './formats/zstd-seekable.ts';
 import type { Qcow2CacheOptions } from './qcow2/image.ts';
 import { openQcow2 } from './qcow2/open.ts';
@@ -120,6 +123,12 @@ async function openFormat(format: Format, storage: Storage, context: OpenContext
       return await AndroidSparseDisk.open(storage);
     case 'zstd':
       return await ZstdDisk.open(storage);
+    case 'vmdk':
+      return await VmdkDisk.open(storage, context);
+    case 'vhdx':
+      return await VhdxDisk.open(storage, context);
+    case 'vhd':
+      return await VhdDisk.open(storage, context);
   }
 }
 

@@ -1,4 +1,4 @@
-import { crc32c } from './crc32c.ts';
+import { crc32c } from '@tsvmm/base';
 import { directoryBlocks, LOST_AND_FOUND } from './directory/blocks.ts';
 import { NameHasher } from './directory/hash.ts';
 import { type Directory, Namespace, pathOf } from './directory/namespace.ts';

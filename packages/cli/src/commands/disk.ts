@@ -2,7 +2,7 @@ import { BUILT, key, type OptionDefinition } from '../options/definition.ts';
 import { JSON_OPTION } from '../options/json.ts';
 import type { BuiltCommand } from './definition.ts';
 
-const FORMATS = 'raw, qcow2, composite, android-sparse or zstd';
+const FORMATS = 'raw, qcow2, composite, android-sparse, zstd, vmdk, vhdx or vhd';
 
 /** -f of the commands that look at an image. */
 const FORMAT_OPTION: OptionDefinition = {

@@ -25,7 +25,7 @@ export abstract class ReadOnlyDisk implements Disk {
 
   async extentAt(position: number): Promise<Extent> {
     this.#check(position, 1);
-    return this.extent(position);
+    return await this.extent(position);
   }
 
   write(position: number, source: Uint8Array | Segments): Promise<void> {
@@ -58,7 +58,7 @@ export abstract class ReadOnlyDisk implements Disk {
   protected abstract readRange(position: number, segments: Segments): Promise<void>;
 
   /** What is at a position inside the disk. */
-  protected abstract extent(position: number): Extent;
+  protected abstract extent(position: number): Extent | Promise<Extent>;
 
   async #refuse(position: number, length: number): Promise<never> {
     this.#check(position, length);

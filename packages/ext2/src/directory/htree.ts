@@ -1,4 +1,5 @@
-import { crc32c, crc32cOfWord } from '../crc32c.ts';
+import { crc32c } from '@tsvmm/base';
+import { crc32cOfWord } from '../checksum.ts';
 import type { NameHasher } from './hash.ts';
 import { type Dirent, DirentType, direntBlock, writeDirent } from './records.ts';
 

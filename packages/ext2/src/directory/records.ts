@@ -1,4 +1,4 @@
-import { crc32c } from '../crc32c.ts';
+import { crc32c } from '@tsvmm/base';
 
 /** Bytes of a name at most. */
 export const MAX_NAME = 255;

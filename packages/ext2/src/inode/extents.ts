@@ -1,4 +1,4 @@
-import { crc32c } from '../crc32c.ts';
+import { crc32c } from '@tsvmm/base';
 import type { Run } from './block-map.ts';
 import { MAP_LENGTH } from './inode.ts';
 

@@ -1,4 +1,5 @@
-import { crc32c, crc32cOfWord } from '../crc32c.ts';
+import { crc32c } from '@tsvmm/base';
+import { crc32cOfWord } from '../checksum.ts';
 import type { Timestamp } from '../entry.ts';
 import { INODE_SIZE } from '../layout/geometry.ts';
 import { EXTRA_ISIZE } from '../layout/superblock.ts';

@@ -1,4 +1,4 @@
-import { crc32c } from '../crc32c.ts';
+import { crc32c } from '@tsvmm/base';
 import type { CoalescingWriter } from '../target.ts';
 import type { BlockAllocator } from './allocator.ts';
 import type { Geometry } from './geometry.ts';

@@ -1,4 +1,4 @@
-import { crc32c } from '../crc32c.ts';
+import { crc32c } from '@tsvmm/base';
 import { type Features, RoCompat } from './features.ts';
 import { FIRST_INODE, type Geometry, INODE_SIZE } from './geometry.ts';
 

@@ -1,4 +1,5 @@
-import { crc32c, crc32cOfLong } from '../crc32c.ts';
+import { crc32c } from '@tsvmm/base';
+import { crc32cOfLong } from '../checksum.ts';
 import { Ext2Error } from '../errors.ts';
 import { INODE_XATTR_OFFSET } from '../inode/inode.ts';
 import { INODE_SIZE } from '../layout/geometry.ts';

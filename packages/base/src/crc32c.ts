@@ -19,7 +19,8 @@ function makeTables(): Int32Array {
 }
 
 /**
- * Goes on with a sum over more bytes, without inversion before or after: as ext4 uses it. It starts with 0xffffffff.
+ * Goes on with a CRC-32C over more bytes, without inversion before or after. It starts with 0xffffffff; most formats
+ * invert the result.
  * @returns 32 bits, not negative
  */
 export function crc32c(sum: number, bytes: Uint8Array, start = 0, end = bytes.length): number {
@@ -45,20 +46,4 @@ export function crc32c(sum: number, bytes: Uint8Array, start = 0, end = bytes.le
   }
   for (; at < end; at++) crc = (crc >>> 8) ^ (t[(crc ^ (bytes[at] ?? 0)) & 0xff] ?? 0);
   return crc >>> 0;
-}
-
-const WORD = new DataView(new ArrayBuffer(8));
-const WORD_BYTES = new Uint8Array(WORD.buffer);
-
-/** Goes on with a sum over a little-endian number of 32 bits. */
-export function crc32cOfWord(sum: number, value: number): number {
-  WORD.setUint32(0, value, true);
-  return crc32c(sum, WORD_BYTES, 0, 4);
-}
-
-/** Goes on with a sum over a little-endian number of 64 bits, of which 53 are used. */
-export function crc32cOfLong(sum: number, value: number): number {
-  WORD.setUint32(0, value % 2 ** 32, true);
-  WORD.setUint32(4, Math.floor(value / 2 ** 32), true);
-  return crc32c(sum, WORD_BYTES, 0, 8);
 }
