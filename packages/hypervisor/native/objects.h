@@ -72,8 +72,8 @@ struct Vm : Object {
 struct Vcpu : Object {
   /// The pages shared with the kernel; `struct kvm_run` is at their start.
   const Mapping pages;
-  /// Whether somebody wants `run` to return.
-  std::atomic<bool> stop{false};
+  /// Whether somebody wants `run` to return. A word: riscv64 has no atomic exchange of bytes.
+  std::atomic<uint32_t> stop{0};
   /// Kernel id of the thread that attached it, 0 while none has.
   std::atomic<pid_t> thread{0};
   Vcpu(int fd, std::shared_ptr<Object> vm, void* pages, size_t size)

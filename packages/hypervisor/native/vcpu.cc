@@ -111,7 +111,7 @@ Napi::Value AttachVcpu(const Napi::CallbackInfo& info) {
 /// run that has not begun looks at immediate_exit, one that has is interrupted by the signal.
 Napi::Value RequestStop(const Napi::CallbackInfo& info) {
   const auto vcpu = HeldAs<Vcpu>(info, 0, "tgkill", Kind::kVcpu);
-  vcpu->stop.store(true);
+  vcpu->stop.store(1);
   ImmediateExit(*vcpu).store(1);
   const pid_t thread = vcpu->thread.load();
   // A thread that has just ended is no error.
@@ -124,19 +124,20 @@ Napi::Value RequestStop(const Napi::CallbackInfo& info) {
 Napi::Value TakeStop(const Napi::CallbackInfo& info) {
   const auto vcpu = HeldAs<Vcpu>(info, 0, "KVM_RUN", Kind::kVcpu);
   ImmediateExit(*vcpu).store(0);
-  return Napi::Boolean::New(info.Env(), vcpu->stop.exchange(false));
+  return Napi::Boolean::New(info.Env(), vcpu->stop.exchange(0) != 0);
 }
 
 /// completeExit(vcpu), on the vCPU's thread: lets the kernel take the answer of the last exit without running the guest,
 /// so that registers and memory are what the guest will see (KVM API, 5).
 Napi::Value CompleteExit(const Napi::CallbackInfo& info) {
   const auto vcpu = HeldAs<Vcpu>(info, 0, "KVM_RUN", Kind::kVcpu);
-  const uint8_t before = ImmediateExit(*vcpu).exchange(1);
+  const uint8_t before = ImmediateExit(*vcpu).load();
+  ImmediateExit(*vcpu).store(1);
   const int result = ioctl(vcpu->fd, KVM_RUN, nullptr);
   const int error = result < 0 ? errno : 0;
   // A stop that was asked for meanwhile set both words: it stays.
-  if (before == 0 && !vcpu->stop.load()) ImmediateExit(*vcpu).store(0);
-  if (vcpu->stop.load()) ImmediateExit(*vcpu).store(1);
+  if (before == 0 && vcpu->stop.load() == 0) ImmediateExit(*vcpu).store(0);
+  if (vcpu->stop.load() != 0) ImmediateExit(*vcpu).store(1);
   if (error != 0 && error != EINTR && error != EAGAIN) {
     Throw(info.Env(), error, "KVM_RUN", "cannot complete the last exit");
   }

@@ -1,12 +1,14 @@
 import { existsSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { aarch64Cases } from '../src/conformance/aarch64-cases.ts';
+import { riscv64Cases } from '../src/conformance/riscv64-cases.ts';
 import { x86Cases } from '../src/conformance/x86_64-cases.ts';
 import { KvmHypervisor } from '../src/kvm/kvm-hypervisor.ts';
 
 const CASES: Readonly<Partial<Record<NodeJS.Architecture, typeof x86Cases>>> = {
   x64: x86Cases,
   arm64: aarch64Cases,
+  riscv64: riscv64Cases,
 };
 const cases = CASES[process.arch];
 

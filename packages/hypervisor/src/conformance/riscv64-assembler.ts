@@ -42,6 +42,7 @@ export const sw = (rs2: number, rs1: number, offset: number) => store(2, rs2, rs
 export const sd = (rs2: number, rs1: number, offset: number) => store(3, rs2, rs1, offset);
 export const ecall = () => 0x73;
 export const wfi = () => 0x1050_0073;
+export const csrrs = (rd: number, csr: number, rs1: number) => iType(0x73, 2, rd, rs1, csr);
 export const csrrw = (rd: number, csr: number, rs1: number) => iType(0x73, 1, rd, rs1, csr);
 
 /** `jal zero` to a distance in bytes, a multiple of 4 within ±1 MiB. */
@@ -50,10 +51,12 @@ export function jump(distance: number): number {
   return (bits(20, 20) << 31) | (bits(10, 1) << 21) | (bits(11, 11) << 20) | (bits(19, 12) << 12) | 0x6f;
 }
 
-/** Sets a register to a value below 2^31. */
+/** Sets a register to a value below 2^43: 31 bits by two instructions, then 12 more. */
 export function loadImmediate(rd: number, value: number): number[] {
   const low = (value << 20) >> 20;
-  return [lui(rd, ((value - low) >>> 12) & 0xfffff), addi(rd, rd, low)];
+  const high = (value - low) / 2 ** 12;
+  if (value < 2 ** 31 - 2 ** 11) return [lui(rd, high & 0xfffff), addi(rd, rd, low)];
+  return [...loadImmediate(rd, high), slli(rd, rd, 12), addi(rd, rd, low)];
 }
 
 /** An SBI call: extension, function, arguments for a0 and on. */
@@ -67,6 +70,6 @@ export function sbiCall(extension: number, fid: number, ...args: readonly number
 }
 
 /** Instructions as they stand in memory. */
-export function assemble(words: readonly number[]): Uint8Array {
-  return new Uint8Array(Int32Array.from(words).buffer);
+export function assemble(...parts: readonly (readonly number[])[]): Uint8Array {
+  return new Uint8Array(Int32Array.from(parts.flat()).buffer);
 }

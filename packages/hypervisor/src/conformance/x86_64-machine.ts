@@ -90,13 +90,8 @@ export const MODE_64: MachineSetup = {
   },
 };
 
-/** A machine with the tables that its mode needs. */
-export async function createMachine(
-  hypervisor: Hypervisor,
-  setup: MachineSetup,
-  vcpuCount = 1,
-): Promise<ConformanceMachine> {
-  const machine = await ConformanceMachine.create(hypervisor, setup, vcpuCount);
+/** Writes the tables that a mode needs. */
+export function loadTables(machine: ConformanceMachine, setup: MachineSetup): void {
   const isLong = setup === MODE_64;
   const code = isLong ? 0x00af_9b00_0000_ffffn : 0x00cf_9b00_0000_ffffn;
   machine.load(new Uint8Array(BigUint64Array.of(0n, code, 0x00cf_9300_0000_ffffn).buffer), GDT);
@@ -110,6 +105,16 @@ export async function createMachine(
     machine.load(new Uint8Array(pointers.buffer), PDPT);
     machine.load(new Uint8Array(pages.buffer), PAGE_DIRECTORIES);
   }
+}
+
+/** A machine with the tables that its mode needs. */
+export async function createMachine(
+  hypervisor: Hypervisor,
+  setup: MachineSetup,
+  vcpuCount = 1,
+): Promise<ConformanceMachine> {
+  const machine = await ConformanceMachine.create(hypervisor, setup, vcpuCount);
+  loadTables(machine, setup);
   return machine;
 }
 

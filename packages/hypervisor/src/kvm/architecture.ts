@@ -5,6 +5,7 @@ import type { ExitHandler, VcpuRegisters, VcpuStop } from '../vcpu.ts';
 import { aarch64 } from './aarch64/aarch64.ts';
 import type { GsiRoute } from './gsi-routes.ts';
 import type { NativeSystem, NativeVcpu, NativeVm } from './native.ts';
+import { riscv64 } from './riscv64/riscv64.ts';
 import { x86_64 } from './x86_64/x86-64.ts';
 
 /** Registers that are read when they are first asked for, and written back when the guest runs again. */
@@ -91,6 +92,7 @@ export interface KvmArchitecture {
 const ARCHITECTURES: Readonly<Partial<Record<NodeJS.Architecture, KvmArchitecture>>> = {
   x64: x86_64,
   arm64: aarch64,
+  riscv64,
 };
 
 /** The architecture that KVM virtualizes here, if there is a back end for it. */

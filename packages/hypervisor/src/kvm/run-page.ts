@@ -20,8 +20,13 @@ export const RunPage = {
   internalDataCount: 36,
   internalData: 40,
   systemEventType: 32,
+  systemEventDataCount: 36,
   systemEventData: 40,
   armNoSyndromeAddress: 40,
+  sbiExtension: 32,
+  sbiFunction: 40,
+  sbiArguments: 48,
+  sbiResult: 96,
 } as const;
 
 /** KVM_EXIT_* */
@@ -37,6 +42,7 @@ export const Exit = {
   internalError: 17,
   systemEvent: 24,
   armNoSyndrome: 28,
+  riscvSbi: 35,
   memoryFault: 39,
 } as const;
 

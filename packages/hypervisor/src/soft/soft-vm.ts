@@ -5,6 +5,7 @@ import { GuestMemory } from '@tsvmm/vm-memory';
 import { HypervisorError } from '../errors.ts';
 import type { VmOptions } from '../hypervisor.ts';
 import type { AiaOptions } from '../interrupt-controllers.ts';
+import { checkIoEvent } from '../io-event.ts';
 import type {
   InterruptsDescriptor,
   InterruptTarget,
@@ -200,6 +201,7 @@ function createSoftMemory(harts: number, ramBase: number, ramSize: number): Soft
 }
 
 function ioEventEntry(event: IoEvent): IoEventEntry {
+  checkIoEvent(event);
   if (event.space !== 'mmio') {
     throw new HypervisorError('UNSUPPORTED', 'riscv64 has no I/O ports: register the event in MMIO space');
   }
