@@ -40,6 +40,8 @@ export interface KernelDevices extends Disposable {
   readonly routes: readonly GsiRoute[];
   /** First GSI that is free for MSIs. */
   readonly firstFreeGsi: number;
+  /** Whether the eventfd of a line makes a pulse: one that stays up has only one edge. */
+  readonly hasLinePulses: boolean;
   /** Whether somebody takes MSIs. */
   readonly hasMessages: boolean;
   /** Reads them. No vCPU may run. */

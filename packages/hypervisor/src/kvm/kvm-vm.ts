@@ -5,6 +5,7 @@ import type { Architecture, VmOptions } from '../hypervisor.ts';
 import type { Platform } from '../platform.ts';
 import type {
   DirtyLog,
+  InterruptLine,
   InterruptsDescriptor,
   InterruptTarget,
   IoEvent,
@@ -47,6 +48,7 @@ export class KvmVm implements Vm {
   readonly #stateRegisters: Uint32Array;
   readonly #devices: KernelDevices;
   readonly #routes: GsiRoutes;
+  readonly #watchers = new Set<Disposable>();
   /** The id of the vCPU that is asked for next. */
   #nextVcpu = 0;
 
@@ -142,7 +144,8 @@ export class KvmVm implements Vm {
     const descriptor = event.descriptor.number;
     if (target.kind === 'line') {
       // Throws for a line that is not there.
-      this.interrupts.line(target.source);
+      const line = this.interrupts.line(target.source);
+      if (target.resample === undefined && !this.#devices.hasLinePulses) return this.#watch(event, line);
       const flags = target.resample === undefined ? 0 : IRQFD_RESAMPLE;
       this.#irqFd(descriptor, target.source, flags, target.resample?.descriptor.number ?? 0);
       return this.#undo(() => this.#irqFd(descriptor, target.source, IRQFD_DEASSIGN, 0));
@@ -185,6 +188,8 @@ export class KvmVm implements Vm {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    for (const watcher of this.#watchers) watcher[Symbol.dispose]();
+    this.#watchers.clear();
     this.#devices[Symbol.dispose]();
     for (const vcpu of this.#vcpus) {
       // A thread that still runs it must get to know: nobody can tell it later.
@@ -202,6 +207,20 @@ export class KvmVm implements Vm {
     } catch (error) {
       if (!(error instanceof KvmError) || error.code !== 'INVALID_STATE') throw error;
     }
+  }
+
+  /** Pulses a line from this thread, as an irqfd does in the kernel where it does. */
+  #watch(event: EventFd, line: InterruptLine): Disposable {
+    const watcher = event.onReadable(() => {
+      line.set(true);
+      line.set(false);
+    });
+    this.#watchers.add(watcher);
+    return {
+      [Symbol.dispose]: () => {
+        if (this.#watchers.delete(watcher)) watcher[Symbol.dispose]();
+      },
+    };
   }
 
   /** Undoes once, and not when the machine has gone: everything went with it. */

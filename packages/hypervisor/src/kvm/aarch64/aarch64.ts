@@ -48,6 +48,7 @@ class Aarch64KernelDevices implements KernelDevices {
   readonly lines: { readonly first: 0; readonly count: number };
   readonly routes: readonly GsiRoute[];
   readonly firstFreeGsi: number;
+  readonly hasLinePulses = true;
   readonly hasMessages: boolean;
   readonly #gic: Gic;
 

@@ -70,12 +70,16 @@ function affinityBits(affinity: number): bigint {
   return ((value >> 8n) & 0xff00_0000n) | (value & 0xff_ffffn);
 }
 
-/** Everything of a version 3 controller, in the order in which it is written: the revision first, and enabling last. */
+/**
+ * Everything of a version 3 controller, in the order in which it is written: the revision first, then what enables the
+ * distributor, because KVM forwards only those pending interrupts that it is told of while that is on.
+ */
 function v3Attributes(sources: number, affinities: readonly number[], apRegisters: number): Attribute[] {
   const last = PRIVATE_INTERRUPTS + sources;
   const shared = (register: number, size: 4 | 8 = 4) => attribute(GicGroup.distributor, 0n, register, size);
   return [
     shared(GICD_IIDR),
+    shared(GICD_CTLR),
     shared(GICD_STATUSR),
     ...affinities.flatMap((affinity) => {
       const cpu = affinityBits(affinity);
@@ -88,9 +92,9 @@ function v3Attributes(sources: number, affinities: readonly number[], apRegister
         attribute(GicGroup.level, cpu, 0),
       ];
     }),
-    ...interruptRegisters(PRIVATE_INTERRUPTS, last).map((register) => shared(register)),
-    // GICD_IROUTER<n> is read and written in halves.
+    // Where interrupts go, before any is pending. GICD_IROUTER<n> is read and written in halves.
     ...Array.from({ length: 2 * sources }, (_, n) => shared(GICD_IROUTER + 8 * PRIVATE_INTERRUPTS + 4 * n)),
+    ...interruptRegisters(PRIVATE_INTERRUPTS, last).map((register) => shared(register)),
     ...Array.from({ length: sources / 32 }, (_, n) =>
       attribute(GicGroup.level, 0n, PRIVATE_INTERRUPTS + 32 * n),
     ),
@@ -106,7 +110,6 @@ function v3Attributes(sources: number, affinities: readonly number[], apRegister
         attribute(GicGroup.cpuInterfaceV3, affinityBits(affinity), register, 8),
       );
     }),
-    shared(GICD_CTLR),
   ];
 }
 
@@ -116,17 +119,17 @@ function v2Attributes(sources: number, vcpuCount: number): Attribute[] {
   const shared = (register: number) => attribute(GicGroup.distributor, 0n, register);
   return [
     shared(GICD_IIDR),
+    shared(GICD_CTLR),
     ...cpus.flatMap((cpu) =>
       [...interruptRegisters(0, PRIVATE_INTERRUPTS), ...perInterrupt(GICD_SPENDSGIR, 8, 0, 16)].map(
         (register) => attribute(GicGroup.distributor, cpu, register),
       ),
     ),
-    ...interruptRegisters(PRIVATE_INTERRUPTS, last).map(shared),
     ...perInterrupt(GICD_ITARGETSR, 8, PRIVATE_INTERRUPTS, last).map(shared),
+    ...interruptRegisters(PRIVATE_INTERRUPTS, last).map(shared),
     ...cpus.flatMap((cpu) =>
       GICC_REGISTERS.map((register) => attribute(GicGroup.cpuInterfaceV2, cpu, register)),
     ),
-    shared(GICD_CTLR),
   ];
 }
 

@@ -30,6 +30,8 @@ class Riscv64KernelDevices implements KernelDevices {
   readonly lines: { readonly first: 1; readonly count: number };
   readonly routes: readonly GsiRoute[];
   readonly firstFreeGsi: number;
+  // Of an irqfd, KVM here only sets the level to 1 (Linux 6.12, kvm_arch_set_irq_inatomic).
+  readonly hasLinePulses = false;
   readonly hasMessages = true;
   readonly #aia: NativeDevice;
   readonly #options: AiaOptions;

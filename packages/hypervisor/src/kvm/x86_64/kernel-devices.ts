@@ -39,6 +39,7 @@ export class X86KernelDevices implements KernelDevices {
   readonly lines = { first: 0, count: IOAPIC_PINS };
   readonly routes = defaultRoutes();
   readonly firstFreeGsi = IOAPIC_PINS;
+  readonly hasLinePulses = true;
   readonly hasMessages = true;
   readonly #vm: NativeVm;
 
