@@ -3,6 +3,8 @@ export type VirtualMachineErrorCode =
   | 'INVALID_STATE'
   /** A thread of the machine ended with an error. */
   | 'THREAD_FAILED'
+  /** The machine has no such thing. */
+  | 'UNSUPPORTED'
   /** Creation was aborted. */
   | 'ABORTED';
 

@@ -1,5 +1,5 @@
 import { open, readFile } from 'node:fs/promises';
-import type { BootImage, BootRegisters } from '@tsvmm/arch';
+import type { BootImage, BootRegisters, PlatformDevices } from '@tsvmm/arch';
 import {
   type DeviceEnvironment,
   IoWorker,
@@ -64,6 +64,7 @@ interface Parts {
   readonly vm: Vm;
   readonly consoles: Consoles;
   readonly devices: Devices;
+  readonly platform: PlatformDevices;
   /** Of every vCPU, and beside these of vCPU 0. */
   readonly vcpuRegisters: BootRegisters;
   readonly bootRegisters: BootRegisters;
@@ -166,6 +167,7 @@ export class VirtualMachine implements AsyncDisposable {
       vm,
       consoles,
       devices,
+      platform,
       vcpuRegisters: board.vcpuRegisters,
       bootRegisters,
       watch,
@@ -228,6 +230,22 @@ export class VirtualMachine implements AsyncDisposable {
         (error: unknown) => this.#fail(error),
       );
     }
+  }
+
+  /**
+   * Presses the machine's power button. The guest is told, and turns itself off if it likes: that is its {@link exit}.
+   *
+   * @throws VirtualMachineError UNSUPPORTED when a machine of this architecture has none
+   */
+  pressPowerButton(): void {
+    const { platform, vm } = this.#parts;
+    if (platform.pressPowerButton === undefined) {
+      throw new VirtualMachineError(
+        'UNSUPPORTED',
+        `machines of ${vm.architecture} have no power button: ask the guest to turn itself off, or stop the machine`,
+      );
+    }
+    platform.pressPowerButton();
   }
 
   /** Ends the guest as if its power were cut; {@link exit} then resolves with the kind `stop`. */

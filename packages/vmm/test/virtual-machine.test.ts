@@ -49,6 +49,16 @@ describe('VirtualMachine', () => {
     expect((await vm.exit).kind).toBe(kind);
   });
 
+  it('says when it has no power button', async () => {
+    await using vm = await VirtualMachine.create({
+      kernel: await kernel('no-button.img', riscv64Image([SPIN])),
+      serials: [{ type: 'sink' }],
+    });
+    expect(() => vm.pressPowerButton()).toThrow(
+      expect.objectContaining({ name: 'VirtualMachineError', code: 'UNSUPPORTED' }),
+    );
+  });
+
   it('is stopped while its guest computes', async () => {
     await using vm = await VirtualMachine.create({
       kernel: await kernel('spin.img', riscv64Image([SPIN])),
