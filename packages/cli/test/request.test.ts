@@ -28,6 +28,22 @@ describe('options become a configuration', () => {
     [['-p', 'a b', '--params=c'], { ...nothing, params: ['a b', 'c'] }],
     [['--name', 'one'], { ...nothing, name: 'one' }],
     [['--no-rng', '--no-usb', '--no-balloon', '--disable-sandbox'], { ...nothing, rng: false }],
+    [['--bios', 'b.bin', '--no-rtc', '--no-i8042'], { ...nothing, bios: 'b.bin', rtc: false, i8042: false }],
+    [['--acpi-table', 'a.aml', '--acpi-table=b.aml'], { ...nothing, acpiTables: ['a.aml', 'b.aml'] }],
+    [
+      ['--smbios', 'bios-vendor=me,oem-strings=[a,b]', '--oem-strings', 'c'],
+      { ...nothing, smbios: { biosVendor: 'me', oemStrings: ['a', 'b', 'c'] } },
+    ],
+    [
+      ['--pci', 'mem=[start=0xc0000000,size=4096],ecam=[0x80000000,size=0x100000]'],
+      {
+        ...nothing,
+        pci: {
+          memory: { start: 0xc000_0000, size: 4096 },
+          configuration: { start: 0x8000_0000, size: 0x10_0000 },
+        },
+      },
+    ],
     [['--hypervisor', 'soft'], { ...nothing, hypervisor: { kind: 'soft' } }],
     [['--hypervisor=auto'], { ...nothing, hypervisor: { kind: 'auto' } }],
     [['--hypervisor', 'kvm'], { ...nothing, hypervisor: { kind: 'kvm' } }],
@@ -85,6 +101,8 @@ describe('values that cannot be read', () => {
     [['--serial', 'type=fiel'], 'did you mean `file`?'],
     [['--serial', 'hardware=debugcon'], 'debugcon is not built yet. Use hardware=serial'],
     [['--hypervisor', 'kvm[path=/dev/kvm]'], 'unknown field'],
+    [['--pci', 'ecam=[0,size=1],cam=[0,size=1]'], 'either ecam or cam'],
+    [['--smbios', 'vendor=x'], 'unknown field'],
     [['--hypervisor', 'geniezone'], 'geniezone is not built yet. '],
     [['--hypervisor', 'sotf'], 'did you mean `soft`?'],
     [['--name', ''], '--name needs a value that is not empty'],

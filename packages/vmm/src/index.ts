@@ -27,4 +27,5 @@ export {
 export { ConfigurationError, type ConfigurationErrorCode } from './configuration-error.ts';
 export { VirtualMachineError, type VirtualMachineErrorCode } from './errors.ts';
 export type { Log, LogRecord } from './log.ts';
+export { preferredArchitecture } from './preferred-architecture.ts';
 export { type CreateOptions, VirtualMachine, type VmConsole, type VmExit } from './virtual-machine.ts';

@@ -1,5 +1,6 @@
 import { fetchGuest, GUEST_ARCHITECTURES, type Guest, listGuests, removeGuest } from '@tsvmm/guest-image';
 import { nearest } from '@tsvmm/keyvalue';
+import { preferredArchitecture } from '@tsvmm/vmm';
 import type { CommandContext } from '../commands/definition.ts';
 import { UsageError } from '../errors.ts';
 import { ExitStatus } from '../exit-status.ts';
@@ -8,12 +9,9 @@ import type { CommandLine } from '../parse.ts';
 import { withSignals } from '../signals.ts';
 import { ProgressDisplay } from './progress.ts';
 
-/** The architecture whose guests this version can run. */
-export const DEFAULT_GUEST_ARCHITECTURE = 'riscv64';
-
 /** `tsvmm guest fetch` */
 export async function fetch({ line }: CommandContext): Promise<number> {
-  const architecture = architectureOf(line) ?? DEFAULT_GUEST_ARCHITECTURE;
+  const architecture = architectureOf(line) ?? preferredArchitecture();
   return withSignals(async (signal) => {
     const guest = await fetchWithProgress(architecture, signal);
     print(isJson(line) ? json(guest) : describe(guest));

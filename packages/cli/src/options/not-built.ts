@@ -1,6 +1,5 @@
 import { type OptionDefinition, unbuiltOptions } from './definition.ts';
 
-const KERNEL = 'Give the kernel itself as KERNEL.';
 const INTO_GUEST = 'Hand data to the guest in its initrd or with --params.';
 const NO_CONTROL_SOCKET = 'Leave it out: there is no control socket yet; signals and Ctrl-A x end the guest.';
 const NO_BALLOON = 'Leave it out: there is no memory balloon; --mem is the size for the whole run.';
@@ -13,7 +12,7 @@ const NO_BACKEND = "Leave it out: the devices' own implementations serve the gue
 const NO_JAIL = 'Leave it out: devices are not sandboxed yet; start tsvmm in a container instead.';
 const NO_PROTECTION = "Leave it out: the guest's memory is not hidden from the host.";
 const ONE_KIND_OF_CPU = 'Leave it out: the CPUs are all alike.';
-const X86 = 'Leave it out: it is for x86 machines, which are not built yet.';
+const X86 = 'Leave it out: x86_64 machines do without it.';
 const AARCH64 = 'Leave it out: it is for aarch64 machines, which are not built yet.';
 const WINDOWS = 'Leave it out: it is for Windows hosts.';
 const ANDROID = 'Leave it out: it is for Android hosts.';
@@ -24,9 +23,8 @@ function replacedBy(option: string): string {
 
 /** Every other option of `crosvm run`: known, refused by name, with what to do instead. */
 export const NOT_BUILT_OPTIONS: readonly OptionDefinition[] = [
-  ...unbuiltOptions('Guest', KERNEL, ['bios', 'pflash']),
-  ...unbuiltOptions('Guest', INTO_GUEST, ['smbios', 'fw-cfg', 'enable-fw-cfg', 'device-tree-overlay']),
-  ...unbuiltOptions('Guest', replacedBy('--smbios oem-strings=[…]'), ['oem-strings']),
+  ...unbuiltOptions('Guest', 'Leave it out: firmware forgets its settings.', ['pflash']),
+  ...unbuiltOptions('Guest', INTO_GUEST, ['fw-cfg', 'enable-fw-cfg', 'device-tree-overlay']),
   ...unbuiltOptions('Guest', 'In the guest, copy /sys/firmware/fdt.', ['dump-device-tree-blob']),
   ...unbuiltOptions('Guest', 'Leave it out: the board chooses the place.', ['fdt-position']),
   ...unbuiltOptions('Guest', 'Name the file systems in the initrd, or put root on a --block.', [
@@ -36,14 +34,11 @@ export const NOT_BUILT_OPTIONS: readonly OptionDefinition[] = [
   ...unbuiltOptions('Guest', 'Boot the guest anew, with its state on a --block.', ['restore']),
 
   ...unbuiltOptions('Machine', X86, [
-    'acpi-table',
     'break-linux-pci-config-io',
     'bus-lock-ratelimit',
     'enable-hwp',
     'force-calibrated-tsc-leaf',
     'itmt',
-    'no-i8042',
-    'no-rtc',
     's2idle',
   ]),
   ...unbuiltOptions('Machine', AARCH64, [
@@ -87,11 +82,10 @@ export const NOT_BUILT_OPTIONS: readonly OptionDefinition[] = [
   ...unbuiltOptions('Machine', 'Leave it out: the board lays out the bus and the addresses.', [
     'disable-virtio-intx',
     'mmio-address-range',
-    'pci',
     'pci-hotplug-slots',
     'stub-pci-device',
   ]),
-  ...unbuiltOptions('Machine', replacedBy('--pci mem=[…]'), ['pci-start']),
+  ...unbuiltOptions('Machine', 'Write --pci mem=[start=…,size=…].', ['pci-start']),
   ...unbuiltOptions('Machine', 'Leave it out: the guest runs on mains power.', ['battery']),
   ...unbuiltOptions('Machine', 'Leave it out: the guest keeps its own time.', ['pvclock']),
 

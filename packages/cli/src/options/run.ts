@@ -1,3 +1,4 @@
+import { BOARD_OPTIONS } from './board.ts';
 import { CONSOLE_OPTIONS } from './consoles.ts';
 import type { OptionDefinition } from './definition.ts';
 import { DISK_OPTIONS } from './disks.ts';
@@ -10,6 +11,7 @@ import { NOT_BUILT_OPTIONS } from './not-built.ts';
 export const RUN_OPTIONS: readonly OptionDefinition[] = [
   ...GUEST_OPTIONS,
   ...MACHINE_OPTIONS,
+  ...BOARD_OPTIONS,
   ...DISK_OPTIONS,
   ...CONSOLE_OPTIONS,
   ...HYPERVISOR_OPTIONS,

@@ -1,5 +1,6 @@
 import type {
   BlockConfiguration,
+  BoardConfiguration,
   ConfigurationOption,
   CpusConfiguration,
   HypervisorConfiguration,
@@ -9,6 +10,7 @@ import type {
 } from '@tsvmm/vmm';
 import { UsageError } from '../errors.ts';
 import type { CommandLine, GivenOption } from '../parse.ts';
+import { pciValue, smbiosValue } from './board-values.ts';
 import {
   blockValue,
   cpusValue,
@@ -20,8 +22,8 @@ import {
 
 /** A machine as the command line describes it. */
 export interface RunRequest {
-  /** Without a kernel, the default guest is meant. */
-  readonly configuration: Omit<VirtualMachineConfiguration, 'kernel'> & { readonly kernel?: string };
+  /** Without kernel and firmware, the default guest is meant. */
+  readonly configuration: VirtualMachineConfiguration;
   /** The options behind the fields of the configuration; lists have one for each of their elements. */
   readonly origins: ReadonlyMap<ConfigurationOption, readonly GivenOption[]>;
 }
@@ -37,6 +39,12 @@ interface Draft {
   blocks: BlockConfiguration[];
   serials: SerialConfiguration[];
   hypervisor?: HypervisorConfiguration;
+  bios?: string;
+  acpiTables?: string[];
+  smbios?: NonNullable<BoardConfiguration['smbios']>;
+  pci?: NonNullable<BoardConfiguration['pci']>;
+  i8042?: boolean;
+  rtc?: boolean;
 }
 
 type ListField = 'params' | 'blocks' | 'serials';
@@ -85,6 +93,28 @@ export const HANDLERS: Readonly<Record<string, Handler>> = {
   root: add('blocks', blockValue),
   rwroot: add('blocks', blockValue),
   serial: add('serials', serialValue),
+  bios: set('bios', text),
+  smbios: {
+    field: 'smbios',
+    apply(draft, given) {
+      draft.smbios = { ...draft.smbios, ...smbiosValue(given) };
+    },
+  },
+  'oem-strings': {
+    field: 'smbios',
+    apply(draft, given) {
+      draft.smbios = { ...draft.smbios, oemStrings: [...(draft.smbios?.oemStrings ?? []), text(given)] };
+    },
+  },
+  'acpi-table': {
+    field: 'acpiTables',
+    apply(draft, given) {
+      draft.acpiTables = [...(draft.acpiTables ?? []), text(given)];
+    },
+  },
+  pci: set('pci', pciValue),
+  'no-i8042': set('i8042', () => false),
+  'no-rtc': set('rtc', () => false),
   hypervisor: set('hypervisor', hypervisorValue),
   'kvm-device': set('hypervisor', kvmDeviceValue),
 };

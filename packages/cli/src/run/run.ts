@@ -1,4 +1,9 @@
-import { ConfigurationError, VirtualMachine, type VirtualMachineConfiguration } from '@tsvmm/vmm';
+import {
+  ConfigurationError,
+  preferredArchitecture,
+  VirtualMachine,
+  type VirtualMachineConfiguration,
+} from '@tsvmm/vmm';
 import type { CommandContext } from '../commands/definition.ts';
 import { ExitStatus, type GuestEnd, statusOfEnd } from '../exit-status.ts';
 import type { Messages } from '../messages.ts';
@@ -42,15 +47,17 @@ function spellingOfError(request: RunRequest, error: unknown): string | undefine
   return undefined;
 }
 
-/** The configuration with the default guest's kernel, and its initrd unless there is another, if it has no kernel. */
+/**
+ * The configuration with the default guest's kernel, and its initrd unless there is another, if it has neither kernel nor
+ * firmware.
+ */
 async function withKernel(
   configuration: RunRequest['configuration'],
   signal: AbortSignal,
 ): Promise<VirtualMachineConfiguration> {
-  const { kernel } = configuration;
-  if (kernel !== undefined) return { ...configuration, kernel };
-  const { DEFAULT_GUEST_ARCHITECTURE, fetchWithProgress } = await import('../guest/commands.ts');
-  const guest = await fetchWithProgress(DEFAULT_GUEST_ARCHITECTURE, signal);
+  if (configuration.kernel !== undefined || configuration.bios !== undefined) return configuration;
+  const { fetchWithProgress } = await import('../guest/commands.ts');
+  const guest = await fetchWithProgress(preferredArchitecture(configuration.hypervisor), signal);
   return { initrd: guest.initrd, ...configuration, kernel: guest.kernel };
 }
 

@@ -155,7 +155,7 @@ function unbuiltFields(definition: OptionDefinition): Record<string, Schema<unkn
 }
 
 /** Reads an option's value; what is wrong with it is shown below the text, at its place. */
-function read<T>(given: GivenOption, schema: Schema<T>): T {
+export function read<T>(given: GivenOption, schema: Schema<T>): T {
   const text = given.value ?? '';
   try {
     const value = parse(schema, text);

@@ -1,0 +1,48 @@
+import { number, optional, record, string, vector } from '@tsvmm/keyvalue';
+import type { BoardConfiguration } from '@tsvmm/vmm';
+import { UsageError } from '../errors.ts';
+import type { GivenOption } from '../parse.ts';
+import { read } from './values.ts';
+
+/** --smbios */
+export function smbiosValue(given: GivenOption): NonNullable<BoardConfiguration['smbios']> {
+  const value = read(
+    given,
+    record({
+      'bios-vendor': optional(string()),
+      'bios-version': optional(string()),
+      manufacturer: optional(string()),
+      'product-name': optional(string()),
+      'serial-number': optional(string()),
+      uuid: optional(string()),
+      'oem-strings': optional(vector(string())),
+    }),
+  );
+  return withoutUndefined({
+    biosVendor: value['bios-vendor'],
+    biosVersion: value['bios-version'],
+    manufacturer: value.manufacturer,
+    productName: value['product-name'],
+    serialNumber: value['serial-number'],
+    uuid: value.uuid,
+    oemStrings: value['oem-strings'],
+  });
+}
+
+/** --pci */
+export function pciValue(given: GivenOption): NonNullable<BoardConfiguration['pci']> {
+  const range = optional(record({ start: number(), size: number() }));
+  const { mem, ecam, cam } = read(given, record({ mem: range, ecam: range, cam: range }));
+  if (ecam !== undefined && cam !== undefined) {
+    throw new UsageError('INVALID_VALUE', `${given.spelling}: a machine has either ecam or cam`);
+  }
+  return withoutUndefined({ memory: mem, configuration: ecam ?? cam });
+}
+
+type Defined<T> = { -readonly [K in keyof T]?: Exclude<T[K], undefined> };
+
+function withoutUndefined<T extends object>(value: T): Defined<T> {
+  const entries = Object.entries(value).filter(([, field]) => field !== undefined);
+  // Only fields that are undefined are gone.
+  return Object.fromEntries(entries) as Defined<T>;
+}

@@ -1,0 +1,173 @@
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { VirtualMachineConfiguration } from '../src/configuration.ts';
+import { VirtualMachine, type VmExit } from '../src/virtual-machine.ts';
+import {
+  bzImage,
+  elf,
+  firmware,
+  inLong,
+  load,
+  multiboot,
+  outLong,
+  outWord,
+  print,
+  pulseReset,
+  Register,
+  reset,
+  say,
+  tripleFault,
+} from './x86-program.ts';
+
+const { ebx, esi } = Register;
+const MIB = 2 ** 20;
+let folder: string;
+let count = 0;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'tsvmm-x86-'));
+});
+
+afterAll(async () => {
+  await rm(folder, { recursive: true });
+});
+
+async function file(bytes: Uint8Array): Promise<string> {
+  const path = join(folder, `file${count++}`);
+  await writeFile(path, bytes);
+  return path;
+}
+
+/** Runs a machine to its end, with its first serial port in a file. */
+async function run(
+  configuration: VirtualMachineConfiguration,
+): Promise<{ readonly exit: VmExit; readonly output: string }> {
+  const path = join(folder, `console${count++}`);
+  await using vm = await VirtualMachine.create({
+    memory: { sizeMiB: 64 },
+    rng: false,
+    hypervisor: { kind: 'kvm' },
+    serials: [{ type: 'file', path }],
+    ...configuration,
+  });
+  await vm.start();
+  const exit = await vm.exit;
+  return { exit, output: await readFile(path, 'latin1') };
+}
+
+async function runKernel(kernel: Uint8Array, configuration: VirtualMachineConfiguration = {}) {
+  return await run({ kernel: await file(kernel), ...configuration });
+}
+
+// Where KVM is, also without hardware behind it: these programs are of a few instructions.
+describe.runIf(process.arch === 'x64' && existsSync('/dev/kvm'))('an x86_64 machine', () => {
+  const params = ['first', 'second=2'];
+  const line = 'panic=-1 first second=2';
+  /** Linux: "HdrS" in boot_params, where RSI points, and the command line. */
+  const linux = [...print(esi, 0x202, 4), ...load(ebx, esi, 0x228), ...print(ebx, 0, line.length), ...reset];
+
+  it.each([
+    ['a bzImage with a 64-bit entry', bzImage(linux, true)],
+    ['a bzImage without one', bzImage(linux, false)],
+    ['an ELF file of 64 bits', elf(linux, 64)],
+    ['an ELF file of 32 bits', elf(linux, 32)],
+  ])("starts %s by Linux's boot protocol", async (_, kernel) => {
+    const { exit, output } = await runKernel(kernel, { params });
+    expect(output).toBe(`HdrS${line}`);
+    expect(exit).toEqual({ kind: 'reset', reason: expect.stringContaining('0xCF9') });
+  });
+
+  it.each([32, 64] as const)('starts an ELF file of %i bits with a PVH note by that', async (bits) => {
+    const code = [...print(ebx, 0, 4), ...load(esi, ebx, 24), ...print(esi, 0, line.length), ...reset];
+    const { output } = await runKernel(elf(code, bits, true), { params });
+    expect(output).toBe(`\x78\xc5\x6e\x33${line}`);
+  });
+
+  it('starts a Multiboot kernel, with the initrd as its module', async () => {
+    const initrd = await file(new TextEncoder().encode('contents of the module'));
+    const code = [
+      ...load(esi, ebx, 16),
+      ...print(esi, 0, line.length),
+      ...load(esi, ebx, 24),
+      ...load(esi, esi, 0),
+      ...print(esi, 0, 8),
+      ...reset,
+    ];
+    const { output } = await runKernel(multiboot(code), { params, initrd });
+    expect(output).toBe(`${line}contents`);
+  });
+
+  it('starts firmware at the reset vector, whose end is also below 1 MiB', async () => {
+    const { output, exit } = await run({ bios: await file(firmware('BIOS')) });
+    expect(output).toBe('BIOS');
+    expect(exit.kind).toBe('reset');
+  });
+
+  it('is turned off by ACPI, and by a triple fault', async () => {
+    const s5 = await runKernel(multiboot([...say('S5'), ...outWord(0xc004, 1 << 13), ...say('!')]));
+    expect(s5).toEqual({ output: 'S5', exit: { kind: 'stop', reason: expect.any(String) } });
+    const fault = await runKernel(multiboot(tripleFault));
+    expect(fault.exit).toEqual({ kind: 'stop', reason: 'triple fault' });
+  });
+
+  it('is reset by its keyboard controller, unless it has none', async () => {
+    const kernel = multiboot([...pulseReset, ...reset]);
+    const { exit } = await runKernel(kernel);
+    expect(exit).toEqual({ kind: 'reset', reason: expect.stringContaining('keyboard controller') });
+    const without = await runKernel(kernel, { i8042: false });
+    expect(without.exit).toEqual({ kind: 'reset', reason: expect.stringContaining('0xCF9') });
+  });
+
+  it('is told of a panic by pvpanic, at the slot behind those of balloon and USB', async () => {
+    const address = (register: number) => outLong(0xcf8, 0x8000_0000 + (3 << 11) + register);
+    const code = [
+      ...address(4),
+      ...outLong(0xcfc, 2),
+      ...address(0x10),
+      ...inLong(0xcfc),
+      // mov byte [eax], 1
+      ...[0xc6, 0x00, 0x01],
+      ...reset,
+    ];
+    const { exit } = await runKernel(multiboot(code));
+    expect(exit.kind).toBe('panic');
+  });
+
+  it.each<[string, VirtualMachineConfiguration, object]>([
+    ['too many CPUs', { cpus: { count: 255 } }, { name: 'ConfigurationError', code: 'OUT_OF_RANGE' }],
+    [
+      'a command line that is too long',
+      { params: ['x'.repeat(3000)] },
+      { name: 'MachineError', code: 'COMMAND_LINE', message: expect.stringContaining('2047') },
+    ],
+    [
+      'PCI in the middle of the interrupt controllers',
+      { pci: { memory: { start: 0xfe00_0000, size: 0x100_0000 } } },
+      { name: 'MachineError', code: 'OVERLAP' },
+    ],
+  ])('is refused with %s', async (_, configuration, error) => {
+    await expect(runKernel(bzImage(linux, true), configuration)).rejects.toMatchObject(error);
+  });
+
+  it('is refused with an initrd that does not fit', async () => {
+    const initrd = await file(new Uint8Array(63 * MIB));
+    await expect(runKernel(bzImage(linux, true), { initrd })).rejects.toMatchObject({
+      name: 'MachineError',
+      code: 'MEMORY_TOO_SMALL',
+      message: expect.stringContaining('--mem'),
+    });
+  });
+});
+
+it('is refused with what is missing where there is no KVM', async () => {
+  const kernel = await file(bzImage(reset, true));
+  const missing = { kind: 'kvm', device: join(folder, 'no-kvm') } as const;
+  await expect(run({ kernel, hypervisor: missing })).rejects.toMatchObject({
+    name: 'HypervisorError',
+    message: expect.stringMatching(/no-kvm|KVM/),
+  });
+  await expect(run({ kernel, hypervisor: { kind: 'soft' } })).rejects.toMatchObject({ code: 'UNSUPPORTED' });
+});
