@@ -30,6 +30,7 @@ const PACKAGES = {
     'qemu-user-static': 'qemu-riscv64-static',
     'qemu-utils': 'qemu-img',
     tar: 'tar',
+    seabios: '/usr/share/seabios/bios-256k.bin',
     'util-linux': 'blkid',
     'xz-utils': 'xz',
     zstd: 'zstd',

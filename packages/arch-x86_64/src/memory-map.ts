@@ -43,6 +43,8 @@ export interface MemoryMap {
   /** Addresses for 32-bit and 64-bit BARs. */
   readonly lowWindow: AddressRange;
   readonly highWindow: AddressRange;
+  /** What is left between PCI's ranges and the interrupt controllers. */
+  readonly spareWindow: AddressRange | undefined;
   readonly firmware: AddressRange | undefined;
 }
 
@@ -71,6 +73,7 @@ export function memoryMap(options: BoardOptions): MemoryMap {
     );
   }
   const firmware = firmwareRange(options.firmwareSize);
+  const spareStart = Math.max(lowWindow.end, configuration.end);
 
   const ram: RamRegion[] = [{ guestAddress: 0, size: lowRamEnd }];
   const e820: E820Entry[] = [
@@ -100,6 +103,7 @@ export function memoryMap(options: BoardOptions): MemoryMap {
     configuration,
     lowWindow,
     highWindow: { start: highStart, end: highEnd },
+    spareWindow: spareStart < IO_APIC ? { start: spareStart, end: IO_APIC } : undefined,
     firmware,
   };
 }

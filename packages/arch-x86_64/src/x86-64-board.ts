@@ -71,7 +71,7 @@ export class X8664Board implements Board {
     this.#map = memoryMap(options);
     this.vm = { architecture: 'x86_64', ram: this.#map.ram, vcpuCount };
     this.serialPorts = SERIAL_PORTS.map((port) => ({ space: 'pio', ...port }));
-    const { configuration, lowWindow, highWindow } = this.#map;
+    const { configuration, lowWindow, highWindow, spareWindow } = this.#map;
     this.pci = {
       configuration: {
         kind: 'ecam',
@@ -81,6 +81,7 @@ export class X8664Board implements Board {
       configurationPorts: PCI_PORTS,
       lowWindow,
       highWindow,
+      ...(spareWindow && { spareWindow }),
       pinSources: PCI_PIN_SOURCES,
     };
     const devices = { start: Math.min(lowWindow.start, configuration.start), end: GIB_4 };

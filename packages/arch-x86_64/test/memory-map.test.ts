@@ -57,7 +57,11 @@ describe('the memory map', () => {
               pci: { ...(memory && { memory }), ...(configuration && { configuration }) },
               ...(firmwareSize !== undefined && { firmwareSize }),
             });
-            const windows = [map.lowWindow, map.highWindow].map((window) => ({ ...window, type: 0 }));
+            const windows = [
+              map.lowWindow,
+              map.highWindow,
+              ...(map.spareWindow ? [map.spareWindow] : []),
+            ].map((window) => ({ ...window, type: 0 }));
             const all = [...map.e820, ...windows].toSorted((a, b) => a.start - b.start);
             for (const [index, entry] of all.entries()) {
               expect(entry.end).toBeGreaterThan(entry.start);

@@ -25,6 +25,8 @@ export interface PciPlacement {
   readonly lowWindow: AddressRange;
   /** Addresses for 64-bit prefetchable BARs. */
   readonly highWindow: AddressRange;
+  /** More addresses that lead to PCI, where nothing is unless firmware moves BARs there. */
+  readonly spareWindow?: AddressRange;
   /** Wired interrupts for the functions' interrupt pins. */
   readonly pinSources: readonly number[];
 }

@@ -7,12 +7,13 @@
  */
 import { constants } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
+import { DEBUGCON_PORT } from '@tsvmm/devices';
 import { type BoardConfiguration, type ResolvedBoard, resolveBoard } from './board-configuration.ts';
 import { ConfigurationError, type ConfigurationErrorCode } from './configuration-error.ts';
 
 const ARCHITECTURES = ['x86_64', 'aarch64', 'riscv64'] as const;
 const SERIAL_TYPES = ['file', 'stdout', 'sink', 'syslog', 'unix', 'unix-stream'] as const;
-const SERIAL_HARDWARE = ['serial', 'virtio-console'] as const;
+const SERIAL_HARDWARE = ['serial', 'virtio-console', 'debugcon'] as const;
 const HYPERVISORS = ['auto', 'soft', 'kvm'] as const;
 
 /** Instruction sets a guest can be made of, by the name Linux uses for them. */
@@ -36,7 +37,8 @@ export const MAX_PARAMS_BYTES = 4096;
 const MIB = 1024 * 1024;
 const SECTOR_BYTES = 512;
 const MAX_BLOCK_SIZE = 64 * 1024;
-const MAX_VIRTIO_CONSOLE_PORTS = 16;
+/** Most consoles of each kind. */
+const MAX_NUM = { serial: SERIAL_PORTS, 'virtio-console': 16, debugcon: 1 } as const;
 
 /** Guest memory. */
 export interface MemoryConfiguration {
@@ -69,7 +71,7 @@ export interface BlockConfiguration {
 /** Where the output of a console goes. */
 export type SerialType = (typeof SERIAL_TYPES)[number];
 
-/** The device that the guest sees: a 16550A UART, or a virtio-console. */
+/** The device that the guest sees: a 16550A UART, a virtio-console, or the port for the debug messages of a PC's firmware. */
 export type SerialHardware = (typeof SERIAL_HARDWARE)[number];
 
 /** One console of the guest and what it is connected to on the host. */
@@ -78,7 +80,9 @@ export interface SerialConfiguration {
   readonly type?: SerialType;
   /** The guest's device; default `serial`. */
   readonly hardware?: SerialHardware;
-  /** Which one of its kind, from 1: `serial` 1 to 4 are COM1 to COM4 (ttyS0 to ttyS3); default 1. */
+  /**
+   * Which one of its kind, from 1: `serial` 1 to 4 are COM1 to COM4 (ttyS0 to ttyS3), and there is one `debugcon`; default 1.
+   */
   readonly num?: number;
   /** The file (created, or appended to) or the socket to connect to, for the types `file`, `unix` and `unix-stream`. */
   readonly path?: string;
@@ -88,6 +92,8 @@ export interface SerialConfiguration {
   readonly inputUnixStream?: boolean;
   /** Take input from the process's standard input; at most one console may; default false. */
   readonly stdin?: boolean;
+  /** I/O port of a `debugcon`; default 0x402. */
+  readonly debugconPort?: number;
   /** Make it a console of the kernel (`console=`); default false. */
   readonly console?: boolean;
   /** Make it the early console (`earlycon=`); only for `serial`, at most one; default false. */
@@ -150,6 +156,7 @@ export interface ResolvedSerial {
   readonly input: string | undefined;
   readonly inputUnixStream: boolean;
   readonly stdin: boolean;
+  readonly debugconPort: number;
   readonly console: boolean;
   readonly earlycon: boolean;
 }
@@ -404,6 +411,7 @@ function sink(num: number): ResolvedSerial {
     input: undefined,
     inputUnixStream: false,
     stdin: false,
+    debugconPort: DEBUGCON_PORT,
     console: false,
     earlycon: false,
   };
@@ -429,11 +437,12 @@ function resolveSerial(serial: SerialConfiguration, index: number): ResolvedSeri
       serial.input === undefined ? undefined : checkPath('serials', serial.input, "a console's input", index),
     inputUnixStream: serial.inputUnixStream ?? false,
     stdin: serial.stdin ?? false,
+    debugconPort: serial.debugconPort ?? DEBUGCON_PORT,
     console: serial.console ?? false,
     earlycon: serial.earlycon ?? false,
   };
   const { type, hardware, num, path } = resolved;
-  const maxNum = hardware === 'serial' ? SERIAL_PORTS : MAX_VIRTIO_CONSOLE_PORTS;
+  const maxNum = MAX_NUM[hardware];
   if (!Number.isSafeInteger(num) || num < 1 || num > maxNum) {
     fail('OUT_OF_RANGE', `num of a ${hardware} is from 1 to ${maxNum}; ${num} is not possible`);
   }
@@ -445,6 +454,7 @@ function resolveSerial(serial: SerialConfiguration, index: number): ResolvedSeri
   if (resolved.earlycon && hardware !== 'serial') {
     fail('CONFLICT', `only hardware serial can be the early console; ${hardware} comes up too late for it`);
   }
+  if (hardware === 'debugcon') checkDebugcon(resolved, fail);
   if (resolved.inputUnixStream && type !== 'unix-stream') {
     fail('CONFLICT', `input from a stream socket needs type unix-stream, not ${type}`);
   }
@@ -456,6 +466,18 @@ function resolveSerial(serial: SerialConfiguration, index: number): ResolvedSeri
     );
   }
   return resolved;
+}
+
+function checkDebugcon(
+  { debugconPort, console, stdin, input, inputUnixStream }: ResolvedSerial,
+  fail: (code: ConfigurationErrorCode, message: string) => never,
+): void {
+  if (!Number.isInteger(debugconPort) || debugconPort < 0 || debugconPort > 0xffff) {
+    fail('OUT_OF_RANGE', `a debugcon is at an I/O port from 0 to 65535, not ${debugconPort}`);
+  }
+  if (console || stdin || inputUnixStream || input !== undefined) {
+    fail('CONFLICT', 'a debugcon only has output, and no kernel makes it its console');
+  }
 }
 
 function checkOneOf<T>(

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { VirtualMachineConfiguration } from '../src/configuration.ts';
 import { VirtualMachine, type VmExit } from '../src/virtual-machine.ts';
 import {
+  bootSector,
   bzImage,
   elf,
   firmware,
@@ -104,6 +105,15 @@ describe.runIf(process.arch === 'x64' && existsSync('/dev/kvm'))('an x86_64 mach
     const { output, exit } = await run({ bios: await file(firmware('BIOS')) });
     expect(output).toBe('BIOS');
     expect(exit.kind).toBe('reset');
+  });
+
+  it("runs SeaBIOS, which boots from the first disk's boot sector", { timeout: 120_000 }, async () => {
+    const { exit, output } = await run({
+      bios: '/usr/share/seabios/bios-256k.bin',
+      blocks: [{ path: await file(bootSector('boot sector')) }],
+    });
+    expect(output).toBe('boot sector');
+    expect(exit.kind).toBe('stop');
   });
 
   it('is turned off by ACPI, and by a triple fault', async () => {

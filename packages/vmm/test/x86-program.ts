@@ -110,14 +110,24 @@ export function multiboot(code: readonly number[]): Uint8Array {
   return file;
 }
 
+/** `mov dx, PORT; mov al, VALUE; out dx, al` in real mode */
+const outByte16 = (at: number, value: number) => [0xba, ...word(at), 0xb0, value, 0xee];
+/** Sends text, in real mode. */
+const say16 = (text: string) => [...text].flatMap((letter) => outByte16(COM1, letter.charCodeAt(0)));
+
+/** A disk whose boot sector writes text to the first serial port and turns the machine off by ACPI. */
+export function bootSector(text: string): Uint8Array {
+  const disk = new Uint8Array(2 ** 20);
+  // mov dx, PM1a_CNT; mov ax, SLP_EN; out dx, ax; hlt
+  disk.set([...say16(text), 0xba, ...word(0xc004), 0xb8, ...word(1 << 13), 0xef, 0xf4]);
+  disk.set([0x55, 0xaa], 510);
+  return disk;
+}
+
 /** Firmware: a far jump in its last 16 bytes to code of 16 bits in the segment that ends at 1 MiB. */
 export function firmware(text: string): Uint8Array {
-  const out = (at: number, value: number) => [0xba, ...word(at), 0xb0, value, 0xee];
   const file = new Uint8Array(0x1_0000);
-  file.set(
-    [...[...text].flatMap((letter) => out(COM1, letter.charCodeAt(0))), ...out(RESET, 6), 0xf4],
-    0x100,
-  );
+  file.set([...say16(text), ...outByte16(RESET, 6), 0xf4], 0x100);
   file.set([0xea, ...word(0x100), ...word(0xf000)], 0xfff0);
   return file;
 }

@@ -14,7 +14,11 @@ export const CONSOLE_OPTIONS: readonly OptionDefinition[] = [
         'TYPE',
         'file, stdout, sink (the default, which discards), syslog, unix (datagrams) or unix-stream',
       ),
-      key('hardware', 'KIND', 'serial (a 16550A) or virtio-console; default serial'),
+      key(
+        'hardware',
+        'KIND',
+        'serial (a 16550A), virtio-console, or debugcon (what firmware of x86_64 says); default serial',
+      ),
       key('num', 'N', 'which one of its kind, from 1; serial has 1 to 4; default 1'),
       key('path', 'PATH', 'the file or socket of the types file, unix and unix-stream'),
       key('console', undefined, "make it the kernel's console"),
@@ -24,7 +28,7 @@ export const CONSOLE_OPTIONS: readonly OptionDefinition[] = [
       key('input-unix-stream', undefined, 'take input from the socket (unix-stream only)'),
       ...unbuiltKeys('Leave it out: consoles are known by their numbers.', ['name']),
       ...unbuiltKeys('Leave it out: lines appear as the guest writes them.', ['out-timestamp']),
-      ...unbuiltKeys('Leave it out: debugcon is for x86 machines.', ['debugcon-port']),
+      key('debugcon-port', 'PORT', 'I/O port of hardware debugcon; default 0x402'),
       ...unbuiltKeys('Leave it out: consoles get their addresses in the order they are given.', [
         'pci-address',
       ]),

@@ -78,18 +78,13 @@ const SERIAL_FIELDS = {
   stdin: optional(boolean()),
   input: optional(string()),
   'input-unix-stream': optional(boolean({ alias: 'input_unix_stream' })),
+  'debugcon-port': optional(number({ alias: 'debugcon_port' })),
 };
 
 /** --serial */
 export function serialValue(given: GivenOption): SerialConfiguration {
   const value = read(given, record({ ...SERIAL_FIELDS, ...unbuiltFields(given.definition) }));
   const { hardware: kind, 'input-unix-stream': inputUnixStream, type, num, path, input } = value;
-  if (kind === 'debugcon') {
-    throw new UsageError(
-      'NOT_BUILT',
-      `${given.spelling}: hardware=debugcon is not built yet. Use hardware=serial: debugcon is for x86 machines.`,
-    );
-  }
   const hardware = kind === 'legacy-virtio-console' ? 'virtio-console' : kind;
   return {
     ...(type !== undefined && { type }),
@@ -99,6 +94,7 @@ export function serialValue(given: GivenOption): SerialConfiguration {
     ...(input !== undefined && { input }),
     ...(inputUnixStream !== undefined && { inputUnixStream }),
     ...(value.stdin !== undefined && { stdin: value.stdin }),
+    ...(value['debugcon-port'] !== undefined && { debugconPort: value['debugcon-port'] }),
     ...(value.console !== undefined && { console: value.console }),
     ...(value.earlycon !== undefined && { earlycon: value.earlycon }),
   };

@@ -4,8 +4,10 @@ import {
   type BusEntry,
   ByteRing,
   createWiredOrState,
+  DEBUGCON_LENGTH,
   type DeviceEnvironment,
   type DeviceError,
+  describeDebugcon,
   describeUart16550,
   SerialInput,
   SerialOutput,
@@ -14,6 +16,7 @@ import {
   VirtioPciDevice,
 } from '@tsvmm/devices';
 import type { ResolvedSerial } from '../configuration.ts';
+import { ConfigurationError } from '../configuration-error.ts';
 import type { Log } from '../log.ts';
 import type { PanicWatch } from '../panic-watch.ts';
 import { openSerialBackEnd } from './serial-back-end.ts';
@@ -94,6 +97,9 @@ export async function createConsoles(
         const access = port.space === 'pio' ? 'io' : 'mmio';
         parameters.push(`earlycon=uart8250,${access},0x${port.address.toString(16)}`);
       }
+    } else if (serial.hardware === 'debugcon') {
+      device = 'debugcon';
+      busEntries.pio.push(debugcon(serial, ports, output));
     } else {
       device = `hvc${serial.num - 1}`;
       virtioDevices.push(cleanup.use(VirtioPciDevice.console(output, input)));
@@ -125,6 +131,22 @@ export async function createConsoles(
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** @throws ConfigurationError CONFLICT on boards without I/O ports */
+function debugcon(
+  { debugconPort }: ResolvedSerial,
+  ports: readonly SerialPlacement[],
+  output: ByteRing,
+): BusEntry {
+  if (!ports.some(({ space }) => space === 'pio')) {
+    throw new ConfigurationError(
+      'CONFLICT',
+      'serials',
+      'a debugcon is at an I/O port, and only x86_64 machines have these: use hardware serial',
+    );
+  }
+  return { start: debugconPort, length: DEBUGCON_LENGTH, device: describeDebugcon({ output }) };
 }
 
 /** The state of the wires that several ports drive, by interrupt source. */

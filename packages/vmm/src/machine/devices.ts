@@ -34,7 +34,14 @@ export function createDevices(
   consoles: Consoles,
 ): Devices {
   using cleanup = new DisposableStack();
-  const { configuration: space, configurationPorts, lowWindow, highWindow, pinSources } = board.pci;
+  const {
+    configuration: space,
+    configurationPorts,
+    lowWindow,
+    highWindow,
+    spareWindow,
+    pinSources,
+  } = board.pci;
   const pci = cleanup.use(new PciTopology({ intxSources: pinSources }));
   for (const console of consoles.virtioDevices) {
     pci.add(console);
@@ -61,8 +68,9 @@ export function createDevices(
       length: space.size,
       device: { kind: 'pci-config', mechanism: space.kind, root },
     },
-    { start: low.start, length: low.size, device: { kind: 'pci-window', root } },
-    { start: high.start, length: high.size, device: { kind: 'pci-window', root } },
+    ...[lowWindow, highWindow, ...(spareWindow ? [spareWindow] : [])].map(
+      ({ start, end }): BusEntry => ({ start, length: end - start, device: { kind: 'pci-window', root } }),
+    ),
   ]);
   const ports: BusEntry[] = [...platform.pio, ...consoles.busEntries.pio];
   if (configurationPorts !== undefined) {
