@@ -11,7 +11,7 @@ export default defineConfig({
     allowOnly: false,
     testTimeout: 60_000,
     hookTimeout: 120_000,
-    pool: 'forks',
+    // No pool is named: that would win over the lab's.
     maxWorkers: 2,
   },
 });

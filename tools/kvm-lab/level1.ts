@@ -1,7 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
+import { dirname } from 'node:path';
 import { Duplex } from 'node:stream';
+import { defaultCacheDirectory } from '../../packages/guest-image/src/index.ts';
 import { LabError } from './errors.ts';
 import { labModules } from './initramfs.ts';
 import type { Lab } from './lab.ts';
@@ -37,6 +39,12 @@ export interface CommandResult {
 
 /** The descriptors that QEMU has the virtio serial ports of `guest/serve` on. */
 const PORTS = { control: 3, stdout: 4, stderr: 5, channel: 6 } as const;
+/** Guests that the host has fetched are found in L1. */
+const COMMON_ENVIRONMENT = {
+  HOME: '/root',
+  LANG: 'C.UTF-8',
+  XDG_CACHE_HOME: dirname(defaultCacheDirectory()),
+};
 /** Of the console, for errors; bytes. */
 const KEPT_OF_CONSOLE = 4096;
 
@@ -131,7 +139,7 @@ export class Level1 implements AsyncDisposable {
     const stdout: Buffer[] = [];
     const stderr: Buffer[] = [];
     const mark = `\u0001${randomUUID()}`;
-    const variables = { HOME: '/root', LANG: 'C.UTF-8', ...this.#lab.environment, ...environment };
+    const variables = { ...COMMON_ENVIRONMENT, ...this.#lab.environment, ...environment };
     const assignments = Object.entries(variables).map(([name, value]) => `${name}=${value}`);
     const words = shellWords(['env', ...assignments, ...command]);
     const { signal } = this.#ended;

@@ -9,22 +9,35 @@ export const READY = 'ready';
 
 const WORKER = fileURLToPath(new URL('worker.ts', import.meta.url));
 
-/** Runs test files in an L1, with the host's Vitest around them: its server, its filters, its reporters. */
-export function labPool(level1: Level1): PoolRunnerInitializer {
-  return { name: `lab-${level1.architecture}`, createPoolWorker: () => new LabWorker(level1) };
+/**
+ * Runs test files in an L1, with the host's Vitest around them: its server, its filters, its reporters. The worker is
+ * there already: Vitest gives the start of one a time that an emulated CPU does not always keep.
+ */
+export function labPool(worker: LabWorker): PoolRunnerInitializer {
+  return { name: worker.name, createPoolWorker: () => worker };
 }
 
 /** A Node process in L1 that runs the files it is told to, one after the other. */
-class LabWorker implements PoolWorker {
+export class LabWorker implements PoolWorker {
   readonly name: string;
   readonly #level1: Level1;
   readonly #events = new EventEmitter();
   readonly #reader = new MessageReader();
   #ended: Promise<void> = Promise.resolve();
 
-  constructor(level1: Level1) {
+  private constructor(level1: Level1) {
     this.#level1 = level1;
     this.name = `lab-${level1.architecture}`;
+  }
+
+  /**
+   * Starts the process.
+   * @throws {LabError} ENDED when L1 ends meanwhile
+   */
+  static async launch(level1: Level1): Promise<LabWorker> {
+    const worker = new LabWorker(level1);
+    await worker.#launch();
+    return worker;
   }
 
   on(event: string, callback: (...values: unknown[]) => void): void {
@@ -43,7 +56,15 @@ class LabWorker implements PoolWorker {
     return message;
   }
 
-  async start(): Promise<void> {
+  async start(): Promise<void> {}
+
+  async stop(): Promise<void> {
+    this.send(undefined);
+    await this.#ended;
+    this.#level1.channel.off('data', this.#receive);
+  }
+
+  async #launch(): Promise<void> {
     this.#level1.channel.on('data', this.#receive);
     const ready = once(this.#events, READY);
     const command = [this.#level1.node, '--no-warnings', WORKER];
@@ -57,17 +78,11 @@ class LabWorker implements PoolWorker {
       .then(({ status }) => {
         if (status !== 0) throw new Error(`The worker in L1 ended with status ${status}.`);
       });
+    await Promise.race([ready, this.#ended]);
     this.#ended.then(
       () => this.#events.emit('exit', 0),
       (error) => this.#events.emit('error', error),
     );
-    await Promise.race([ready, this.#ended]);
-  }
-
-  async stop(): Promise<void> {
-    this.send(undefined);
-    await this.#ended;
-    this.#level1.channel.off('data', this.#receive);
   }
 
   readonly #receive = (chunk: Buffer): void => {

@@ -1,7 +1,7 @@
 import { startVitest } from 'vitest/node';
 import { ClosingLine } from '../../closing-line.ts';
 import type { Level1 } from '../level1.ts';
-import { labPool } from './pool.ts';
+import { LabWorker, labPool } from './pool.ts';
 
 /** The tests that show something in an L1: what touches the operating system, KVM, and machines that it runs. */
 const KVM_TESTS = ['packages/base/test/', 'packages/hypervisor/test/kvm', 'test/kvm/'];
@@ -13,9 +13,10 @@ const KVM_TESTS = ['packages/base/test/', 'packages/hypervisor/test/kvm', 'test/
  */
 export async function runTests(level1: Level1, filters: readonly string[]): Promise<boolean> {
   const files = filters.length > 0 ? [...filters] : KVM_TESTS;
+  const worker = await LabWorker.launch(level1);
   const vitest = await startVitest('test', files, {
     watch: false,
-    pool: labPool(level1),
+    pool: labPool(worker),
     // One process for all: a start of Node takes an emulated CPU seconds.
     isolate: false,
     fileParallelism: false,
@@ -26,6 +27,8 @@ export async function runTests(level1: Level1, filters: readonly string[]): Prom
     name: level1.architecture,
     reporters: ['default', new ClosingLine()],
   });
+  // Options of the configuration file that are no objects would win over this one.
+  if (vitest.config.pool !== worker.name) throw new Error('vitest.config.ts must not name a pool.');
   const failed = vitest.state.getCountOfFailedTests();
   await vitest.close();
   return failed === 0 && vitest.state.getUnhandledErrors().length === 0;
