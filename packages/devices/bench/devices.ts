@@ -12,7 +12,7 @@ import {
   UNCONNECTED_LINE,
   VirtioPciDevice,
 } from '../src/index.ts';
-import { type DriverQueue, EVENT_IDX, type Guest, VERSION_1, VirtioDriver } from '../test/support/guest.ts';
+import { type DriverRing, EVENT_IDX, type Guest, VERSION_1, VirtioDriver } from '../test/support/guest.ts';
 import { startMachine } from '../test/support/machine.ts';
 
 const print = (what: string, value: number, unit: string, note = '') =>
@@ -55,7 +55,7 @@ function registers(): void {
 /** The busy-polling driver of a disk: what the device can do when the guest costs nothing. */
 class PollingDriver {
   readonly driver: VirtioDriver;
-  readonly queue: DriverQueue;
+  readonly queue: DriverRing;
   readonly #view: DataView;
   readonly #header: number;
   readonly #status: number;
@@ -75,7 +75,7 @@ class PollingDriver {
   /** Reads `depth` times `length` bytes from random places below `sectors`, and waits for all of them. */
   read(depth: number, length: number, sectors: number): void {
     const { queue, driver } = this;
-    const before = queue.available;
+    const before = queue.place;
     for (let i = 0; i < depth; i++) {
       const sector = Math.floor(Math.random() * (sectors - length / 512));
       this.#view.setUint32(16 * i + 8, sector, true);
@@ -86,8 +86,10 @@ class PollingDriver {
       ]);
     }
     if (queue.needsKick(before)) driver.kick(0);
-    while (queue.usedIndex !== queue.available) Atomics.pause();
-    while (queue.take());
+    for (let taken = 0; taken < depth; ) {
+      if (queue.take()) taken++;
+      else Atomics.pause();
+    }
   }
 }
 
@@ -95,7 +97,7 @@ async function block(directory: string): Promise<void> {
   const size = 256 * 2 ** 20;
   const path = join(directory, 'image');
   writeFileSync(path, Buffer.alloc(size, 1));
-  await using machine = await startMachine([VirtioPciDevice.block({ path, readOnly: true })]);
+  await using machine = await startMachine([await VirtioPciDevice.block({ path, readOnly: true })]);
   const polling = new PollingDriver(machine.guest, 2 ** 20);
   const fd = openSync(path, 'r');
   const bytes = new Uint8Array(2 ** 20);

@@ -124,8 +124,8 @@ export {
 export { UnixDatagramSink } from './serial/unix-datagram-sink.ts';
 export type { BackendContext, VirtioBackend } from './virtio/backend.ts';
 export { BackendHost, type BackendHostOptions, type BrokenDevice } from './virtio/backend-host.ts';
-export { BLOCK_ID_LENGTH, BlockBackend, type BlockOptions, blockModel } from './virtio/block/block.ts';
-export { type DiskBackend, RawDisk, type RawDiskOptions } from './virtio/block/disk.ts';
+export { BlockBackend } from './virtio/block/block-backend.ts';
+export { BLOCK_ID_LENGTH, type BlockOptions, blockModel } from './virtio/block/model.ts';
 export { ConsoleBackend, type ConsoleOptions, consoleModel } from './virtio/console/console.ts';
 export {
   type FeatureSet,
@@ -137,15 +137,19 @@ export {
 } from './virtio/constants.ts';
 export {
   type BackendDescriptor,
+  type BackendEnvironment,
+  type DiskImage,
   type IntxDescriptor,
   openBackend,
   type VirtioPciDescriptor,
   VirtioPciDevice,
 } from './virtio/device.ts';
 export { VirtqueueError, type VirtqueueErrorCode } from './virtio/queue/errors.ts';
+export { PackedQueue } from './virtio/queue/packed-queue.ts';
 export { Segments } from './virtio/queue/segments.ts';
 export { serveQueue } from './virtio/queue/serve.ts';
-export { SplitQueue, type SplitQueueOptions } from './virtio/queue/split-queue.ts';
+export { SplitQueue } from './virtio/queue/split-queue.ts';
+export type { Virtqueue, VirtqueueOptions } from './virtio/queue/virtqueue.ts';
 export { RngBackend, rngModel } from './virtio/rng/rng.ts';
 export type { VirtioInterrupt } from './virtio/transport/interrupt.ts';
 export type { VirtioDeviceModel } from './virtio/transport/registers.ts';

@@ -10,6 +10,8 @@ import {
   type Guest,
   type GuestBuffer,
   INDIRECT_DESC,
+  RING_PACKED,
+  RING_RESET,
   VERSION_1,
   VirtioDriver,
 } from './support/guest.ts';
@@ -24,6 +26,7 @@ function image(name: string, bytes: Uint8Array): string {
   return path;
 }
 
+const MIB = 2 ** 20;
 const F_RO = 5;
 const F_FLUSH = 9;
 const F_DISCARD = 13;
@@ -43,9 +46,16 @@ class BlockDriver {
     this.guest = guest;
     this.driver = new VirtioDriver(guest, 1);
     this.driver.enableMsix();
-    expect(this.driver.negotiate([VERSION_1, EVENT_IDX, INDIRECT_DESC, ...features])).toBe(true);
-    this.driver.setUpQueue(0, 64, 3);
-    this.driver.status = 15;
+    this.start(features);
+  }
+
+  start(features: readonly number[]): void {
+    const { driver, guest } = this;
+    driver.setVector(0, 2);
+    expect(driver.negotiate([VERSION_1, EVENT_IDX, INDIRECT_DESC, ...features])).toBe(true);
+    guest.write(driver.common + 0x10, 2, 0);
+    driver.setUpQueue(0, 64, 3);
+    driver.status = 15;
   }
 
   /** Sends a request and resolves with its status and used length. */
@@ -59,7 +69,7 @@ class BlockDriver {
     view.setBigUint64(8, BigInt(sector), true);
     const status = guest.allocate(1);
     guest.bytes(status, 1)[0] = 0xee;
-    const before = queue.available;
+    const before = queue.place;
     const seen = guest.interrupts.message(3);
     const head = queue.add(
       [{ address: header, length: 16 }, ...data, { address: status, length: 1, write: true }],
@@ -85,7 +95,9 @@ class BlockDriver {
 
 test('the configuration says what the image is', async () => {
   const path = image('config', new Uint8Array(10 * 512 + 100));
-  await using machine = await startMachine([VirtioPciDevice.block({ path }, { blockSize: 4096, id: 'x' })]);
+  await using machine = await startMachine([
+    await VirtioPciDevice.block({ path }, { blockSize: 4096, id: 'x' }),
+  ]);
   const { guest } = machine;
   const driver = new VirtioDriver(guest, 1);
   const config = driver.deviceConfig;
@@ -96,7 +108,7 @@ test('the configuration says what the image is', async () => {
   expect(guest.read(config + 34, 2)).toBe(16);
   expect(guest.read(config + 36, 4)).toBe(0xffff_ffff);
   expect(guest.read(config + 56, 1)).toBe(1);
-  const offered = [2, 6, 9, 12, 13, 14, 28, 29, 32].reduce((set, bit) => set | (1n << BigInt(bit)), 0n);
+  const offered = [2, 6, 9, 12, 13, 14, 28, 29, 32, 40].reduce((set, bit) => set | (1n << BigInt(bit)), 0n);
   expect(driver.features()).toBe(offered);
 });
 
@@ -104,7 +116,7 @@ test('reads and writes land between the file and guest memory, in whatever piece
   const content = randomBytes(1 << 20);
   const path = image('disk', content);
   {
-    await using machine = await startMachine([VirtioPciDevice.block({ path }, { id: 'disk-0' })]);
+    await using machine = await startMachine([await VirtioPciDevice.block({ path }, { id: 'disk-0' })]);
     const block = new BlockDriver(machine.guest);
 
     for (const indirect of [false, true]) {
@@ -135,7 +147,7 @@ test('reads and writes land between the file and guest memory, in whatever piece
 test('what lies outside of the disk, or is not allowed, fails without touching it', async () => {
   const content = randomBytes(8 * 512);
   const path = image('limits', content);
-  await using machine = await startMachine([VirtioPciDevice.block({ path })]);
+  await using machine = await startMachine([await VirtioPciDevice.block({ path })]);
   const block = new BlockDriver(machine.guest);
   const sector = () => block.buffer(512, true);
   expect((await block.request(IN, 7, [sector()])).status).toBe(0);
@@ -152,7 +164,7 @@ test('what lies outside of the disk, or is not allowed, fails without touching i
 test('a read-only disk says so and refuses everything that changes it', async () => {
   const content = randomBytes(4096);
   const path = image('read-only', content);
-  await using machine = await startMachine([VirtioPciDevice.block({ path, readOnly: true })]);
+  await using machine = await startMachine([await VirtioPciDevice.block({ path, readOnly: true })]);
   const features = new VirtioDriver(machine.guest, 1).features();
   expect(features & (1n << BigInt(F_RO))).not.toBe(0n);
   expect(features & ((1n << BigInt(F_FLUSH)) | (1n << BigInt(F_DISCARD)))).toBe(0n);
@@ -166,7 +178,7 @@ test('a read-only disk says so and refuses everything that changes it', async ()
 test('discard frees the space, and write zeroes writes them', async () => {
   const content = randomBytes(1 << 20);
   const path = image('sparse', content);
-  await using machine = await startMachine([VirtioPciDevice.block({ path })]);
+  await using machine = await startMachine([await VirtioPciDevice.block({ path })]);
   const block = new BlockDriver(machine.guest);
   const before = statSync(path).blocks;
   const ranges = Buffer.concat([range(0, 512, 0), range(1024, 256, 0)]);
@@ -194,13 +206,17 @@ function range(sector: number, count: number, flags: number): Buffer {
   return bytes;
 }
 
-test('an image that shrinks under the guest is an I/O error, and the device goes on', async () => {
-  const path = image('shrinking', randomBytes(8192));
-  await using machine = await startMachine([VirtioPciDevice.block({ path })]);
+test('an image that shrinks under the guest reads as zero where it was, as in QEMU', async () => {
+  const content = randomBytes(8192);
+  const path = image('shrinking', content);
+  await using machine = await startMachine([await VirtioPciDevice.block({ path, format: 'raw' })]);
   const block = new BlockDriver(machine.guest);
   truncateSync(path, 1024);
-  expect((await block.request(IN, 4, [block.buffer(512, true)])).status).toBe(1);
-  expect((await block.request(IN, 1, [block.buffer(512, true)])).status).toBe(0);
+  const pieces = [block.buffer(1024, true)];
+  expect((await block.request(IN, 1, pieces)).status).toBe(0);
+  const expected = Buffer.alloc(1024);
+  content.copy(expected, 0, 512, 1024);
+  expect(expected.equals(machine.guest.bytes(pieces[0]?.address ?? 0, 1024))).toBe(true);
   expect(machine.broken).toEqual([]);
 });
 
@@ -208,7 +224,7 @@ test('what the guest has put into the queue before the machine stops is on the d
   const path = image('stopping', new Uint8Array(64 * 512));
   const content = randomBytes(64 * 512);
   {
-    await using machine = await startMachine([VirtioPciDevice.block({ path })]);
+    await using machine = await startMachine([await VirtioPciDevice.block({ path })]);
     const { guest } = machine;
     const block = new BlockDriver(guest);
     await block.request(FLUSH, 0, []);
@@ -232,13 +248,170 @@ test('what the guest has put into the queue before the machine stops is on the d
 });
 
 test('an image that is not there, or in use, says what to do', async () => {
-  expect(() => VirtioPciDevice.block({ path: join(directory, 'missing') })).toThrow(
-    expect.objectContaining({ code: 'BACKEND_FAILED', message: expect.stringContaining('missing') }),
-  );
-  const path = image('locked', new Uint8Array(512));
-  await using _first = await startMachine([VirtioPciDevice.block({ path })]);
-  await expect(startMachine([VirtioPciDevice.block({ path })])).rejects.toMatchObject({
+  await expect(VirtioPciDevice.block({ path: join(directory, 'missing') })).rejects.toMatchObject({
     code: 'BACKEND_FAILED',
-    message: expect.stringContaining('in use'),
+    message: expect.stringContaining('missing'),
+  });
+  const path = image('locked', new Uint8Array(512));
+  await using _first = await startMachine([await VirtioPciDevice.block({ path })]);
+  await expect(startMachine([await VirtioPciDevice.block({ path })])).rejects.toMatchObject({
+    code: 'BACKEND_FAILED',
+    message: expect.stringContaining('being used by'),
+  });
+});
+
+const formats = [
+  ['raw', (path: string) => writeFileSync(path, new Uint8Array(MIB))],
+  ['qcow2', (path: string) => execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', path, `${MIB}`])],
+] as const;
+const variants = (['auto', 'epoll'] as const).flatMap((executor) =>
+  formats.flatMap(([format, create]) =>
+    [false, true].map((packedQueue) => ({ executor, format, create, packedQueue })),
+  ),
+);
+
+test.for(variants)(
+  'many requests at once, on $format with $executor, packed $packedQueue, leave what they wrote',
+  async ({ executor, format, create, packedQueue }) => {
+    const path = join(directory, `many-${executor}-${format}-${packedQueue}`);
+    create(path);
+    const content = randomBytes(MIB);
+    {
+      await using machine = await startMachine([
+        await VirtioPciDevice.block({ path, executor, format }, { packedQueue }),
+      ]);
+      const { guest } = machine;
+      const block = new BlockDriver(guest, [F_FLUSH, ...(packedQueue ? [RING_PACKED] : [])]);
+      const [queue] = block.driver.queues;
+      if (!queue) throw new Error('no queue');
+      const header = block.buffer(Buffer.alloc(16), false);
+      const headers = Array.from({ length: 16 }, () => block.buffer(Buffer.alloc(16), false));
+      const data = block.buffer(content, false);
+      const status = block.buffer(Buffer.alloc(16, 0xee), true);
+      const LENGTH = 4096;
+      let next = 0;
+      let ended = 0;
+      const free = headers.map((_, slot) => slot);
+      const slots = new Map<number, number>();
+      const total = content.length / LENGTH;
+      while (ended < total) {
+        const seen = guest.interrupts.message(3);
+        const before = queue.place;
+        for (let slot = free.pop(); slot !== undefined && next < total; slot = free.pop()) {
+          const at = headers[slot] ?? header;
+          const view = new DataView(guest.memory.buffer, guest.memory.hostOffset(at.address, 16), 16);
+          view.setUint32(0, OUT, true);
+          view.setUint32(8, (next * LENGTH) / 512, true);
+          const id = queue.add(
+            [
+              { address: at.address, length: 16 },
+              { address: data.address + next * LENGTH, length: LENGTH },
+              { address: status.address + slot, length: 1, write: true },
+            ],
+            next % 2 === 0,
+          );
+          slots.set(id, slot);
+          next++;
+        }
+        if (queue.needsKick(before)) block.driver.kick(0);
+        let used = queue.take();
+        if (!used) {
+          await guest.interrupts.nextMessage(3, seen);
+          used = queue.take();
+        }
+        for (; used; used = queue.take()) {
+          const slot = slots.get(used.id) ?? -1;
+          slots.delete(used.id);
+          expect([used.length, guest.bytes(status.address + slot, 1)[0]]).toEqual([1, 0]);
+          guest.bytes(status.address + slot, 1)[0] = 0xee;
+          free.push(slot);
+          ended++;
+        }
+      }
+      expect((await block.request(FLUSH, 0, [])).status).toBe(0);
+      expect(machine.broken).toEqual([]);
+      expect(machine.log).toEqual([expect.stringMatching(/^disks do their I\/O on (io_uring|epoll)/)]);
+    }
+    const raw = `${path}.raw`;
+    execFileSync('qemu-img', ['convert', '-f', format, '-O', 'raw', path, raw]);
+    expect(readFileSync(raw).equals(content)).toBe(true);
+  },
+);
+
+test('a reset waits for what is under way, and the device then starts anew', async () => {
+  const path = image('reset', randomBytes(MIB));
+  await using machine = await startMachine([
+    await VirtioPciDevice.block({ path }, { packedQueue: true, queueCount: 2 }),
+  ]);
+  const { guest } = machine;
+  const block = new BlockDriver(guest, [RING_PACKED, F_FLUSH]);
+  for (let round = 0; round < 10; round++) {
+    const target = block.buffer(65_536, true);
+    const [queue] = block.driver.queues;
+    for (let i = 0; i < 8; i++) {
+      const parts = [block.buffer(Buffer.alloc(16), false), target, block.buffer(1, true)];
+      queue?.add(parts, true);
+    }
+    block.driver.kick(0);
+    await block.driver.reset();
+    // From here on the memory is the driver's own.
+    const bytes = guest.bytes(target.address, target.length).fill(0x55);
+    block.start([RING_PACKED, F_FLUSH]);
+    expect((await block.request(FLUSH, 0, [])).status).toBe(0);
+    expect(bytes.every((byte) => byte === 0x55)).toBe(true);
+  }
+});
+
+test('a queue alone is reset and enabled again, while the device goes on', async () => {
+  const path = image('ring-reset', randomBytes(MIB));
+  await using machine = await startMachine([await VirtioPciDevice.block({ path })]);
+  const { guest } = machine;
+  const block = new BlockDriver(guest, [F_FLUSH, RING_RESET]);
+  const { driver } = block;
+  const { common } = driver;
+  for (let round = 0; round < 5; round++) {
+    expect((await block.request(IN, 3, [block.buffer(4096, true)])).status).toBe(0);
+    guest.write(common + 0x16, 2, 0);
+    guest.write(common + 0x3a, 2, 1);
+    while (guest.read(common + 0x3a, 2) !== 0) await new Promise(setImmediate);
+    expect([guest.read(common + 0x1c, 2), guest.read(common + 0x18, 2)]).toEqual([0, 256]);
+    expect(driver.status).toBe(15);
+    // Of another size, elsewhere.
+    driver.setUpQueue(0, 1 << (round + 2), 3);
+  }
+  expect((await block.request(FLUSH, 0, [])).status).toBe(0);
+  expect(machine.broken).toEqual([]);
+});
+
+test('a disk grows under the guest, which is told', async () => {
+  const path = image('growing', new Uint8Array(MIB));
+  await using machine = await startMachine([await VirtioPciDevice.block({ path })]);
+  const { guest, worker } = machine;
+  const block = new BlockDriver(guest);
+  const { deviceConfig, common } = block.driver;
+  const generation = guest.read(common + 0x15, 1);
+  expect((await block.request(OUT, 4000, [block.buffer(512, false)])).status).toBe(1);
+  const seen = guest.interrupts.message(2);
+  await worker.resizeDisk(0, 2 * MIB);
+  await guest.interrupts.nextMessage(2, seen);
+  expect(guest.read(deviceConfig, 4)).toBe((2 * MIB) / 512);
+  expect(guest.read(common + 0x15, 1)).not.toBe(generation);
+  expect((await block.request(OUT, 4000, [block.buffer(512, false)])).status).toBe(0);
+  expect(statSync(path).size).toBe(2 * MIB);
+  await expect(worker.resizeDisk(1, MIB)).rejects.toMatchObject({ code: 'BACKEND_FAILED' });
+});
+
+test('an image of another format is read as the disk that it is, and keeps its size when read-only', async () => {
+  const raw = image('to-compress', randomBytes(MIB));
+  execFileSync('qemu-img', ['convert', '-O', 'qcow2', raw, `${raw}.qcow2`]);
+  await using machine = await startMachine([
+    await VirtioPciDevice.block({ path: `${raw}.qcow2`, readOnly: true }),
+  ]);
+  const block = new BlockDriver(machine.guest, [F_RO]);
+  const target = block.buffer(MIB, true);
+  expect((await block.request(IN, 0, [target])).status).toBe(0);
+  expect(readFileSync(raw).equals(machine.guest.bytes(target.address, MIB))).toBe(true);
+  await expect(machine.worker.resizeDisk(0, 2 * MIB)).rejects.toMatchObject({
+    message: expect.stringContaining('read-only'),
   });
 });

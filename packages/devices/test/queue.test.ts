@@ -117,12 +117,13 @@ test('interrupts and notifications are asked for as section 2.7.7 and 2.7.10 say
     for (let i = 0; i < count; i++) indexed.queue.push(0, 0);
     expect(indexed.queue.needsInterrupt()).toBe(wanted);
   }
-  indexed.describe(DESC, RAM + 0x4000, 1);
-  indexed.offer(0);
-  expect(indexed.queue.enableNotifications()).toBe(true);
-  indexed.queue.pop();
-  expect(indexed.queue.enableNotifications()).toBe(false);
-  expect(indexed.memory.readUint16(USED + 4 + 8 * SIZE)).toBe(1);
+  const quiet = queueOf({ eventIdx: true });
+  quiet.describe(DESC, RAM + 0x4000, 1);
+  quiet.offer(0);
+  expect(quiet.queue.enableNotifications()).toBe(true);
+  quiet.queue.pop();
+  expect(quiet.queue.enableNotifications()).toBe(false);
+  expect(quiet.memory.readUint16(USED + 4 + 8 * SIZE)).toBe(1);
 });
 
 test('every way to break a chain has its error', () => {
@@ -192,6 +193,15 @@ test('every way to break a chain has its error', () => {
   refuse('DESCRIPTOR_LOOP', ({ describe, offer }) => {
     describe(DESC, TABLE, 16, INDIRECT);
     describe(TABLE, RAM, 1, NEXT, 0);
+    offer(0);
+  });
+  refuse('BAD_AVAILABLE_INDEX', ({ describe, offer, queue }) => {
+    // What the device has not given back is made available again.
+    describe(DESC, RAM, 1);
+    for (let i = 0; i < SIZE; i++) {
+      offer(0);
+      queue.pop();
+    }
     offer(0);
   });
   refuse('BAD_AVAILABLE_INDEX', ({ memory }) => memory.storeUint16(AVAIL + 2, SIZE + 1));
@@ -275,8 +285,7 @@ test('a broken ring stops that device only, tells the driver, and a reset revive
     return queue;
   };
   const queue = begin();
-  queue.setDescriptor(0, 0xdead_0000, 4, 2);
-  queue.publish(0);
+  queue.add([{ address: 0xdead_0000, length: 4, write: true }]);
   driver.kick(0);
   await guest.interrupts.nextMessage(7, 0);
   expect(driver.status).toBe(15 | 0x40);

@@ -28,7 +28,7 @@ function start(driver: VirtioDriver, message?: number): void {
 test('features can only be what is offered, with VERSION_1, and are fixed by FEATURES_OK', async () => {
   await using machine = await rng();
   const driver = new VirtioDriver(machine.guest, 1);
-  expect(driver.features()).toBe((1n << 28n) | (1n << 29n) | (1n << 32n));
+  expect(driver.features()).toBe((1n << 28n) | (1n << 29n) | (1n << 32n) | (1n << 40n));
   expect(driver.negotiate([EVENT_IDX])).toBe(false);
   expect(driver.status).toBe(3);
   expect(driver.negotiate([VERSION_1, 5])).toBe(false);

@@ -14,6 +14,7 @@ import { ConfigurationError, type ConfigurationErrorCode } from './configuration
 const ARCHITECTURES = ['x86_64', 'aarch64', 'riscv64'] as const;
 const SERIAL_TYPES = ['file', 'stdout', 'sink', 'syslog', 'unix', 'unix-stream'] as const;
 const SERIAL_HARDWARE = ['serial', 'virtio-console', 'debugcon'] as const;
+const ASYNC_EXECUTORS = ['auto', 'uring', 'epoll'] as const;
 const HYPERVISORS = ['auto', 'soft', 'kvm'] as const;
 
 /** Instruction sets a guest can be made of, by the name Linux uses for them. */
@@ -66,7 +67,18 @@ export interface BlockConfiguration {
   readonly id?: string;
   /** Logical block size told to the guest, in bytes; a power of two of at least 512; default 512. */
   readonly blockSize?: number;
+  /** Bypass the host's page cache; default false. */
+  readonly direct?: boolean;
+  /** Refuse an image that another program uses; default true. */
+  readonly lock?: boolean;
+  /** Offer packed virtqueues; default false. */
+  readonly packedQueue?: boolean;
+  /** What its I/O runs on; default `asyncExecutor` of the machine. */
+  readonly asyncExecutor?: AsyncExecutor;
 }
+
+/** What disks' I/O runs on: Linux's io_uring, threads with epoll, or the first of these that the host has. */
+export type AsyncExecutor = (typeof ASYNC_EXECUTORS)[number];
 
 /** Where the output of a console goes. */
 export type SerialType = (typeof SERIAL_TYPES)[number];
@@ -120,6 +132,8 @@ export interface VirtualMachineConfiguration extends BoardConfiguration {
   readonly memory?: MemoryConfiguration;
   readonly cpus?: CpusConfiguration;
   readonly blocks?: readonly BlockConfiguration[];
+  /** What disks' I/O runs on; default `auto`. */
+  readonly asyncExecutor?: AsyncExecutor;
   /**
    * Consoles. If none has `console: true` and COM1 is not configured, COM1 becomes the console on standard output
    * and input; whichever of COM1 to COM4 are then missing discard what is written to them.
@@ -143,6 +157,10 @@ export interface ResolvedBlock {
   readonly sparse: boolean;
   readonly id: string | undefined;
   readonly blockSize: number;
+  readonly direct: boolean;
+  readonly lock: boolean;
+  readonly packedQueue: boolean;
+  readonly asyncExecutor: AsyncExecutor;
   /** The guest's name of it: vda, vdb, … vdz, vdaa. */
   readonly guestName: string;
 }
@@ -198,7 +216,13 @@ export function blockDeviceName(index: number): string {
  * @throws {ConfigurationError} naming the first field that is wrong
  */
 export function validateConfiguration(configuration: VirtualMachineConfiguration): ResolvedConfiguration {
-  const blocks = (configuration.blocks ?? []).map(resolveBlock);
+  const executor = checkWord(
+    'asyncExecutor',
+    configuration.asyncExecutor ?? 'auto',
+    ASYNC_EXECUTORS,
+    'the async executor',
+  );
+  const blocks = (configuration.blocks ?? []).map((block, index) => resolveBlock(block, index, executor));
   checkOneOf(
     'blocks',
     blocks,
@@ -261,7 +285,7 @@ export async function checkConfigurationFiles(configuration: ResolvedConfigurati
   }
 }
 
-function resolveBlock(block: BlockConfiguration, index: number): ResolvedBlock {
+function resolveBlock(block: BlockConfiguration, index: number, executor: AsyncExecutor): ResolvedBlock {
   const fail = (code: ConfigurationErrorCode, message: string): never => {
     throw new ConfigurationError(code, 'blocks', message, { index });
   };
@@ -296,6 +320,16 @@ function resolveBlock(block: BlockConfiguration, index: number): ResolvedBlock {
     sparse: block.sparse ?? true,
     id: block.id,
     blockSize,
+    direct: block.direct ?? false,
+    lock: block.lock ?? true,
+    packedQueue: block.packedQueue ?? false,
+    asyncExecutor: checkWord(
+      'blocks',
+      block.asyncExecutor ?? executor,
+      ASYNC_EXECUTORS,
+      'the async executor',
+      index,
+    ),
     guestName: blockDeviceName(index),
   };
 }

@@ -2,6 +2,7 @@ export { KernelImageError, type KernelImageErrorCode } from '@tsvmm/kernel-loade
 export type { BoardConfiguration, RangeConfiguration } from './board-configuration.ts';
 export {
   type Architecture,
+  type AsyncExecutor,
   type BlockConfiguration,
   blockDeviceName,
   type ConfigurationOption,

@@ -91,6 +91,7 @@ export class VirtualMachine implements AsyncDisposable {
   readonly #resolveExit: (exit: VmExit) => void;
   readonly #rejectExit: (error: unknown) => void;
   readonly #threads: VcpuThread[] = [];
+  #io: IoWorker | undefined;
   #started = false;
   #ended = false;
 
@@ -151,7 +152,7 @@ export class VirtualMachine implements AsyncDisposable {
       await createConsoles(resolved.serials, board.serialPorts, environment, watch, log),
     );
     const platform = cleanup.use(board.createPlatformDevices(environment, onFailure));
-    const devices = cleanup.use(createDevices(resolved, board, platform, consoles));
+    const devices = cleanup.use(await createDevices(resolved, board, platform, consoles));
     signal?.throwIfAborted();
 
     const bootRegisters = await board.boot(vm.memory, {
@@ -207,9 +208,10 @@ export class VirtualMachine implements AsyncDisposable {
       onBroken: ({ device, message }) => {
         log({ level: 'error', target: 'devices', message: `${device} stopped: ${message}` });
       },
+      onLog: (message) => log({ level: 'info', target: 'devices', message }),
       onFailure: (error) => this.#end({ kind: 'crash', reason: error.message }),
     });
-    cleanup.use(io);
+    this.#io = cleanup.use(io);
     const shared: Omit<VcpuWorkerData, 'vcpu' | 'registers'> = {
       interrupts: environment.interrupts,
       memory: environment.memory,
@@ -246,6 +248,26 @@ export class VirtualMachine implements AsyncDisposable {
       );
     }
     platform.pressPowerButton();
+  }
+
+  /**
+   * Changes the size of a disk, which the guest is told of.
+   *
+   * @param index of the disk in the configuration
+   * @param size bytes; what it shows is rounded down to sectors of 512
+   * @throws VirtualMachineError INVALID_STATE when the machine does not run
+   * @throws ConfigurationError INVALID_VALUE when there is no such disk
+   * @throws DeviceError BACKEND_FAILED when the disk is read-only, or its format or device has a fixed size
+   */
+  async resizeDisk(index: number, size: number): Promise<void> {
+    const { configuration, devices } = this.#parts;
+    if (configuration.blocks[index] === undefined) {
+      throw new ConfigurationError('INVALID_VALUE', 'blocks', `there is no disk ${index}`, { index });
+    }
+    if (this.#io === undefined || this.#ended) {
+      throw new VirtualMachineError('INVALID_STATE', 'only the disks of a running machine can be resized');
+    }
+    await this.#io.resizeDisk(devices.firstDisk + index, size);
   }
 
   /** Ends the guest as if its power were cut; {@link exit} then resolves with the kind `stop`. */

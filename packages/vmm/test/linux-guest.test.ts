@@ -1,5 +1,6 @@
-import { createHash } from 'node:crypto';
-import { copyFile, mkdtemp, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { copyFile, mkdtemp, readFile, rm, stat, truncate, watch, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fetchGuest, type Guest } from '@tsvmm/guest-image';
@@ -66,6 +67,61 @@ describe('an unmodified Debian guest', () => {
     const expected = Buffer.from(before);
     expected.fill(0, 2 * 65_536, 5 * 65_536);
     expect(Buffer.compare(await readFile(disk), expected)).toBe(0);
+  });
+
+  it('uses packed rings and images of other formats, and sees a disk grow', async () => {
+    const [raw, qcow2, log] = ['packed.img', 'packed.qcow2', 'packed.log'].map((name) => join(folder, name));
+    if (!raw || !qcow2 || !log) throw new Error('three names make three paths');
+    const before = randomBytes(4 * MIB);
+    await writeFile(raw, before);
+    execFileSync('qemu-img', ['convert', '-O', 'qcow2', raw, qcow2]);
+    const messages: string[] = [];
+    await using vm = await VirtualMachine.create(
+      {
+        kernel: guest.kernel,
+        initrd: guest.initrd,
+        serials: [{ type: 'file', path: log, console: true, stdin: true }],
+        blocks: [
+          { path: qcow2, packedQueue: true },
+          { path: raw, asyncExecutor: 'epoll' },
+        ],
+      },
+      { log: ({ message }) => messages.push(message) },
+    );
+    await vm.start();
+    const type = async (...lines: readonly string[]) =>
+      await vm.console?.input.write(new TextEncoder().encode(`${lines.join('\n')}\n`));
+    const shown = async (text: string | RegExp) => {
+      for await (const _change of watch(log, { signal: AbortSignal.timeout(60_000) })) {
+        if ((await readFile(log, 'latin1')).match(text)) return;
+      }
+    };
+    const ready = shown(/ready-\d+/);
+    await type(
+      // The 35th character from the left is feature bit 34, RING_PACKED.
+      'cut -c35 /sys/block/vda/device/features | sed s/^/packed-/',
+      'md5sum /dev/vda; dd if=/dev/vda of=/dev/vdb bs=256k conv=fsync; dd if=/dev/zero of=/dev/vda bs=64k seek=3 count=9 conv=fsync',
+      'echo ready-$((40 + 2))',
+    );
+    await ready;
+    await vm.resizeDisk(1, 8 * MIB);
+    await type(
+      'while [ $(cat /sys/block/vdb/size) != 16384 ]; do :; done; echo grown-$(cat /sys/block/vdb/size)',
+      'poweroff -f',
+    );
+    expect((await vm.exit).kind).toBe('stop');
+    await vm[Symbol.asyncDispose]();
+    const output = await readFile(log, 'latin1');
+    expect(output).toMatch(/^packed-1\r?$/m);
+    expect(output).toContain(createHash('md5').update(before).digest('hex'));
+    expect(output).toMatch(/^grown-16384\r?$/m);
+    expect(messages).toContainEqual(expect.stringMatching(/^disks do their I\/O on epoll/));
+    expect((await readFile(raw)).subarray(0, 4 * MIB).equals(before)).toBe(true);
+    expect((await stat(raw)).size).toBe(8 * MIB);
+    execFileSync('qemu-img', ['check', '-q', qcow2]);
+    execFileSync('qemu-img', ['convert', '-O', 'raw', qcow2, raw]);
+    before.fill(0, 3 * 65_536, 12 * 65_536);
+    expect((await readFile(raw)).equals(before)).toBe(true);
   });
 
   it('reports the panic of its kernel with the reason', async () => {

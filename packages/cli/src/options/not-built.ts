@@ -99,9 +99,6 @@ export const NOT_BUILT_OPTIONS: readonly OptionDefinition[] = [
   ...unbuiltOptions('Disks', 'Make the image with mke2fs -d DIRECTORY and attach it: --block PATH.', [
     'pmem-ext2',
   ]),
-  ...unbuiltOptions('Disks', 'Leave it out: the way files are read and written is chosen by itself.', [
-    'async-executor',
-  ]),
 
   ...unbuiltOptions('Network', NO_NETWORK, ['net', 'slirp-capture-file']),
   ...unbuiltOptions('Network', replacedBy('--net'), [

@@ -1,4 +1,5 @@
 import type {
+  AsyncExecutor,
   BlockConfiguration,
   BoardConfiguration,
   ConfigurationOption,
@@ -14,6 +15,7 @@ import { pciValue, smbiosValue } from './board-values.ts';
 import {
   blockValue,
   cpusValue,
+  executorValue,
   hypervisorValue,
   kvmDeviceValue,
   memoryValue,
@@ -36,6 +38,7 @@ interface Draft {
   memory?: MemoryConfiguration;
   cpus?: CpusConfiguration;
   rng?: boolean;
+  asyncExecutor?: AsyncExecutor;
   blocks: BlockConfiguration[];
   serials: SerialConfiguration[];
   hypervisor?: HypervisorConfiguration;
@@ -92,6 +95,7 @@ export const HANDLERS: Readonly<Record<string, Handler>> = {
   rwdisk: add('blocks', blockValue),
   root: add('blocks', blockValue),
   rwroot: add('blocks', blockValue),
+  'async-executor': set('asyncExecutor', executorValue),
   serial: add('serials', serialValue),
   bios: set('bios', text),
   smbios: {

@@ -1,6 +1,5 @@
 import {
   boolean,
-  field,
   KeyValueError,
   number,
   oneOf,
@@ -12,6 +11,7 @@ import {
   tagged,
 } from '@tsvmm/keyvalue';
 import type {
+  AsyncExecutor,
   BlockConfiguration,
   CpusConfiguration,
   HypervisorConfiguration,
@@ -26,8 +26,8 @@ import { valueError } from '../read-value.ts';
 /** What a key that is not built is read as when it stands alone. */
 const UNBUILT = Symbol('not built');
 
-/** Other names that crosvm gives to keys. */
-const ALIASES: Readonly<Record<string, string>> = { 'block-size': 'block_size', direct: 'o_direct' };
+/** Executors under crosvm's names. */
+const EXECUTORS = ['epoll', 'uring'] as const;
 
 /** --mem */
 export function memoryValue(given: GivenOption): MemoryConfiguration {
@@ -53,6 +53,10 @@ export function blockValue(given: GivenOption): BlockConfiguration {
       sparse: optional(boolean()),
       id: optional(string()),
       'block-size': optional(number({ alias: 'block_size' })),
+      direct: optional(boolean({ alias: 'o_direct' })),
+      lock: optional(boolean()),
+      'packed-queue': optional(boolean()),
+      'async-executor': optional(oneOf(...EXECUTORS)),
       ...unbuiltFields(given.definition),
     }),
   );
@@ -65,7 +69,16 @@ export function blockValue(given: GivenOption): BlockConfiguration {
     ...(sparse !== undefined && { sparse }),
     ...(id !== undefined && { id }),
     ...(blockSize !== undefined && { blockSize }),
+    ...(rest.direct !== undefined && { direct: rest.direct }),
+    ...(rest.lock !== undefined && { lock: rest.lock }),
+    ...(rest['packed-queue'] !== undefined && { packedQueue: rest['packed-queue'] }),
+    ...(rest['async-executor'] !== undefined && { asyncExecutor: rest['async-executor'] }),
   };
+}
+
+/** --async-executor */
+export function executorValue(given: GivenOption): AsyncExecutor {
+  return read(given, oneOf(...EXECUTORS));
 }
 
 const SERIAL_FIELDS = {
@@ -144,8 +157,7 @@ function unbuiltFields(definition: OptionDefinition): Record<string, Schema<unkn
       },
       field: { bare: UNBUILT },
     };
-    const alias = ALIASES[name];
-    fields[name] = optional(alias === undefined ? refuse : field(refuse, { alias }));
+    fields[name] = optional(refuse);
   }
   return fields;
 }
@@ -159,7 +171,7 @@ export function read<T>(given: GivenOption, schema: Schema<T>): T {
       if (field !== UNBUILT) continue;
       const key = given.definition.keys?.find((candidate) => candidate.name === name);
       const instead = key?.availability.kind === 'not-built' ? key.availability.instead : '';
-      const position = text.search(new RegExp(`(?<=^|,)(${name}|${ALIASES[name] ?? name})(?=,|$)`));
+      const position = text.search(new RegExp(`(?<=^|,)${name}(?=,|$)`));
       throw new KeyValueError('BAD_VALUE', `${name} is not built yet. ${instead}`, position, name.length);
     }
     return value;

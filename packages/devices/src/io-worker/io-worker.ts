@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { type Transferable, Worker } from 'node:worker_threads';
 import { DeviceError } from '../errors.ts';
 import type { BrokenDevice } from '../virtio/backend-host.ts';
@@ -21,6 +20,8 @@ export interface IoWorkerOptions {
   };
   /** A device stopped: its driver broke the protocol, or its back end failed. The other devices go on. */
   readonly onBroken?: (broken: BrokenDevice) => void;
+  /** Gets what is worth knowing, for people. */
+  readonly onLog?: (message: string) => void;
   /** The worker itself died, and all of its devices with it. */
   readonly onFailure?: (error: DeviceError) => void;
 }
@@ -31,9 +32,16 @@ export class IoWorker implements AsyncDisposable {
   readonly #exited: Promise<unknown>;
   #failure: DeviceError | undefined;
   #stopping = false;
+  readonly #devices: readonly VirtioPciDescriptor[];
+  readonly #resizing = new Map<number, PromiseWithResolvers<void>>();
+  #nextId = 0;
 
   private constructor(worker: Worker, { devices, onFailure }: IoWorkerOptions) {
     this.#worker = worker;
+    this.#devices = devices;
+    worker.on('message', (event: IoWorkerEvent) => {
+      if (event.kind === 'resized') this.#resized(event.id, event.problem);
+    });
     this.#exited = new Promise((resolve) => worker.once('exit', resolve));
     worker.once('error', (cause) => {
       this.#failure = new DeviceError(
@@ -53,7 +61,7 @@ export class IoWorker implements AsyncDisposable {
    * @throws DeviceError BACKEND_FAILED when one of them cannot be opened; the message and cause say which
    */
   static async start(options: IoWorkerOptions): Promise<IoWorker> {
-    const { devices, environment, onBroken } = options;
+    const { devices, environment, onBroken, onLog } = options;
     const workerData: IoWorkerData = {
       devices,
       environment: { module: String(environment.module), data: environment.data },
@@ -63,17 +71,45 @@ export class IoWorker implements AsyncDisposable {
       ...(environment.transfer && { transferList: [...environment.transfer] }),
       name: 'tsvmm-io',
     });
+    const ready = Promise.withResolvers<void>();
     worker.on('message', (event: IoWorkerEvent) => {
       if (event.kind === 'broken') onBroken?.(event.broken);
+      else if (event.kind === 'log') onLog?.(event.message);
+      else if (event.kind === 'ready') ready.resolve();
     });
+    worker.once('error', ready.reject);
     try {
-      // The first message says that it is ready; an error before that rejects.
-      await once(worker, 'message');
+      await ready.promise;
     } catch (cause) {
       const what = cause instanceof Error ? cause.message : String(cause);
       throw new DeviceError('BACKEND_FAILED', `The I/O thread could not start: ${what}`, { cause });
     }
     return new IoWorker(worker, options);
+  }
+
+  /**
+   * Changes the size of a disk, which its driver is told of.
+   * @param device index in {@link IoWorkerOptions.devices}
+   * @throws DeviceError BACKEND_FAILED, which says why that is not possible
+   */
+  resizeDisk(device: number, size: number): Promise<void> {
+    const id = this.#nextId++;
+    const pending = Promise.withResolvers<void>();
+    this.#resizing.set(id, pending);
+    const request: IoWorkerRequest = { kind: 'resize-disk', id, device, size };
+    this.#worker.postMessage(request);
+    void this.#exited.then(() => this.#resized(id, 'the I/O thread has ended'));
+    return pending.promise.catch((cause: Error) => {
+      const name = this.#devices[device]?.name ?? `device ${device}`;
+      throw new DeviceError('BACKEND_FAILED', `${name} cannot be resized: ${cause.message}`, { cause });
+    });
+  }
+
+  #resized(id: number, problem: string | undefined): void {
+    const pending = this.#resizing.get(id);
+    this.#resizing.delete(id);
+    if (problem === undefined) pending?.resolve();
+    else pending?.reject(new Error(problem));
   }
 
   /**

@@ -22,10 +22,15 @@ export interface IoWorkerData {
 }
 
 /** What the main thread tells the worker. */
-export type IoWorkerRequest = { readonly kind: 'stop' };
+export type IoWorkerRequest =
+  | { readonly kind: 'stop' }
+  /** The disk at `device` is to have `size` bytes; answered by `resized` with the same `id`. */
+  | { readonly kind: 'resize-disk'; readonly id: number; readonly device: number; readonly size: number };
 
 /** What the worker tells the main thread. */
 export type IoWorkerEvent =
   | { readonly kind: 'ready' }
-  | { readonly kind: 'broken'; readonly broken: BrokenDevice }
-  | { readonly kind: 'stopped' };
+  | { readonly kind: 'log'; readonly message: string }
+  /** `problem` says why it was not possible. */
+  | { readonly kind: 'resized'; readonly id: number; readonly problem: string | undefined }
+  | { readonly kind: 'broken'; readonly broken: BrokenDevice };

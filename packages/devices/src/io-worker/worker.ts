@@ -1,14 +1,23 @@
 // The thread behind IoWorker: attaches the back ends and waits for their events on its event loop.
 import { parentPort, workerData } from 'node:worker_threads';
+import { type Executor, type ExecutorKind, openExecutor } from '@tsvmm/async';
 import { EventFd, setThreadName, type Watcher } from '@tsvmm/base';
 import { attachIntx } from '../attach.ts';
+import { DeviceError } from '../errors.ts';
 import { routingId } from '../pci/address.ts';
 import { PciConfigurationSpace } from '../pci/configuration-space.ts';
 import { Msix } from '../pci/msix.ts';
 import { BackendHost } from '../virtio/backend-host.ts';
+import { BlockBackend } from '../virtio/block/block-backend.ts';
 import { openBackend, type VirtioPciDescriptor } from '../virtio/device.ts';
 import { VirtioPciInterrupt } from '../virtio/transport/interrupt.ts';
-import type { IoEnvironment, IoEnvironmentModule, IoWorkerData, IoWorkerEvent } from './protocol.ts';
+import type {
+  IoEnvironment,
+  IoEnvironmentModule,
+  IoWorkerData,
+  IoWorkerEvent,
+  IoWorkerRequest,
+} from './protocol.ts';
 
 const port = parentPort;
 if (!port) throw new Error('This module is the body of IoWorker: start that instead.');
@@ -19,11 +28,29 @@ const { devices, environment } = workerData as IoWorkerData;
 const module = (await import(environment.module)) as IoEnvironmentModule;
 const attached = await module.attachIoEnvironment(environment.data);
 const watchers: Watcher[] = [];
-const hosts = devices.map((device) => startDevice(device, attached));
-port.once('message', () => void stop());
+const executors = new Map<ExecutorKind | 'auto', Executor>();
+const hosts: BackendHost[] = [];
+for (const device of devices) hosts.push(await startDevice(device, attached));
+port.on('message', (request: IoWorkerRequest) => {
+  if (request.kind === 'stop') void stop();
+  else void resizeDisk(request.id, request.device, request.size);
+});
 send({ kind: 'ready' });
 
-function startDevice(device: VirtioPciDescriptor, { memory, interrupts }: IoEnvironment): BackendHost {
+/** One executor of a kind serves all devices of this thread. */
+function executor(kind: ExecutorKind | 'auto'): Executor {
+  const known = executors.get(kind);
+  if (known) return known;
+  const { executor: opened, reason } = openExecutor({ kind });
+  executors.set(kind, opened);
+  send({ kind: 'log', message: `disks do their I/O on ${reason}` });
+  return opened;
+}
+
+async function startDevice(
+  device: VirtioPciDescriptor,
+  { memory, interrupts }: IoEnvironment,
+): Promise<BackendHost> {
   const { parts } = device;
   const space = new PciConfigurationSpace(parts.space);
   const msix = new Msix(parts.msix, space, interrupts.msi, routingId(device.address));
@@ -33,7 +60,7 @@ function startDevice(device: VirtioPciDescriptor, { memory, interrupts }: IoEnvi
     state: parts.state,
     interrupt: new VirtioPciInterrupt(parts.state, space, msix, line),
     memory,
-    backend: openBackend(device.backend),
+    backend: await openBackend(device.backend, { memory, executor }),
     onBroken: (broken) => send({ kind: 'broken', broken }),
   });
   // The life cycle first: a notification that comes with it is then served by the new queues.
@@ -44,10 +71,23 @@ function startDevice(device: VirtioPciDescriptor, { memory, interrupts }: IoEnvi
   return host;
 }
 
+async function resizeDisk(id: number, device: number, size: number): Promise<void> {
+  let problem: string | undefined;
+  try {
+    const backend = hosts[device]?.backend;
+    if (!(backend instanceof BlockBackend)) throw new DeviceError('BAD_OPTION', 'It is no disk.');
+    await backend.resize(size);
+  } catch (error) {
+    problem = error instanceof Error ? error.message : String(error);
+  }
+  send({ kind: 'resized', id, problem });
+}
+
 async function stop(): Promise<void> {
+  port?.close();
   for (const watcher of watchers) watcher[Symbol.dispose]();
   // All of them are closed, also when one fails; the first failure is then the worker's.
   const results = await Promise.allSettled(hosts.map((host) => host.close()));
+  await Promise.all([...executors.values()].map((opened) => opened[Symbol.asyncDispose]()));
   for (const result of results) if (result.status === 'rejected') throw result.reason;
-  send({ kind: 'stopped' });
 }

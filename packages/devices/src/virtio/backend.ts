@@ -1,5 +1,5 @@
 import type { FeatureSet } from './constants.ts';
-import type { SplitQueue } from './queue/split-queue.ts';
+import type { Virtqueue } from './queue/virtqueue.ts';
 
 /** What a back end may use while its device is active. */
 export interface BackendContext {
@@ -10,6 +10,13 @@ export interface BackendContext {
    * has been reset meanwhile.
    */
   wake(index: number): void;
+  /**
+   * Tells the driver of what has been pushed to `queue` outside of `handle`, at the end of the current job of the event
+   * loop: requests that end together are announced together.
+   */
+  announce(queue: Virtqueue): void;
+  /** Changes the device-specific configuration and tells the driver that it did. */
+  changeConfig(change: (config: DataView) => void): void;
 }
 
 /**
@@ -20,11 +27,14 @@ export interface VirtioBackend extends AsyncDisposable {
   /** The driver is ready; requests follow. */
   activate(context: BackendContext): void;
   /**
-   * Serves the request that `queue` has just popped and pushes it back, or returns false to leave it to the driver's
-   * queue until `wake`.
+   * Serves the request that `queue` has just popped and pushes it back, at once or later, or returns false to leave it to
+   * the driver's queue until `wake`.
    * @throws VirtqueueError when the request breaks the protocol: the device then stops until it is reset
    */
-  handle(queue: SplitQueue): boolean;
-  /** The driver reset the device: what was remembered of its requests is void. */
-  reset(): void;
+  handle(queue: Virtqueue): boolean;
+  /**
+   * The driver reset the device, or just `queue`: what was remembered of its requests is void, and none of them is pushed
+   * any more. Returns a promise when guest memory may still be used for them, which resolves when that is over.
+   */
+  reset(queue?: Virtqueue): Promise<void> | undefined;
 }

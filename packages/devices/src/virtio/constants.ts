@@ -13,6 +13,8 @@ export const VirtioFeature = {
   indirectDesc: 28,
   eventIdx: 29,
   version1: 32,
+  ringPacked: 34,
+  ringReset: 40,
 } as const;
 
 /** Device ids (section 5). */

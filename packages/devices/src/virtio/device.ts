@@ -1,11 +1,15 @@
+import type { Executor, ExecutorKind } from '@tsvmm/async';
 import { EventFd } from '@tsvmm/base';
+import { ExecutorStorage, type Format, openDisk } from '@tsvmm/disk';
+import type { GuestMemory } from '@tsvmm/vm-memory';
+import { DeviceError } from '../errors.ts';
 import type { PciAddress } from '../pci/address.ts';
 import { PciConfigurationSpace } from '../pci/configuration-space.ts';
 import type { PciDevice } from '../pci/topology.ts';
 import { ByteRing } from '../serial/byte-ring.ts';
 import type { VirtioBackend } from './backend.ts';
-import { BlockBackend, type BlockOptions, blockModel } from './block/block.ts';
-import { RawDisk, type RawDiskOptions } from './block/disk.ts';
+import { BlockBackend } from './block/block-backend.ts';
+import { type BlockOptions, blockModel } from './block/model.ts';
 import { ConsoleBackend, type ConsoleOptions, consoleModel } from './console/console.ts';
 import { RngBackend, rngModel } from './rng/rng.ts';
 import type { VirtioDeviceModel } from './transport/registers.ts';
@@ -17,9 +21,33 @@ import {
   type VirtioPciParts,
 } from './transport/virtio-pci.ts';
 
+/** The image behind a disk; plain data. */
+export interface DiskImage {
+  /** A file or block device of any format of `@tsvmm/disk`, or of the one that is given. */
+  readonly path: string;
+  readonly format?: Format;
+  readonly readOnly?: boolean;
+  /** Refuse an image that another program uses: shared for readers, exclusive for a writer; true unless given. */
+  readonly lock?: boolean;
+  /** Bypasses the host's page cache; false unless given. */
+  readonly direct?: boolean;
+  /** What its I/O runs on; `auto`, which is io_uring where the kernel has it, unless given. */
+  readonly executor?: ExecutorKind | 'auto';
+}
+
+/** Formats that can only be read. */
+const READ_ONLY_FORMATS: readonly string[] = ['android-sparse', 'zstd'];
+
+/** What back ends are opened with on the thread that serves them. */
+export interface BackendEnvironment {
+  readonly memory: GuestMemory;
+  /** The thread's executor of a kind, opened when it is first asked for. */
+  executor(kind: ExecutorKind | 'auto'): Executor;
+}
+
 /** What the thread or process that serves a device needs to open its back end. */
 export type BackendDescriptor =
-  | { readonly kind: 'block'; readonly disk: RawDiskOptions; readonly options: Omit<BlockOptions, 'size'> }
+  | { readonly kind: 'block'; readonly disk: DiskImage; readonly options: Omit<BlockOptions, 'size'> }
   | {
       readonly kind: 'console';
       readonly output: SharedArrayBuffer;
@@ -79,18 +107,22 @@ export class VirtioPciDevice implements PciDevice {
   }
 
   /**
-   * A disk from a raw file or block device. The image is opened here only to learn its size; whoever attaches the
-   * back end opens and locks it.
+   * A disk from an image of any format. It is opened here only to learn its size; whoever attaches the back end opens
+   * and locks it.
    * @throws DeviceError BACKEND_FAILED, BAD_OPTION
    */
-  static block(disk: RawDiskOptions, options: Omit<BlockOptions, 'size' | 'readOnly'> = {}): VirtioPciDevice {
-    using image = RawDisk.open({ ...disk, lock: false });
-    const shown = { ...options, readOnly: disk.readOnly ?? false };
-    const model = blockModel({ ...shown, size: image.size });
-    return new VirtioPciDevice(`virtio-blk ${disk.path}`, model, BLOCK_CLASS, {
+  static async block(
+    disk: DiskImage,
+    options: Omit<BlockOptions, 'size' | 'readOnly'> = {},
+  ): Promise<VirtioPciDevice> {
+    const { path, format } = disk;
+    await using image = await orFailed(openDisk(path, { lock: false, ...(format && { format }) }));
+    const readOnly = disk.readOnly === true || READ_ONLY_FORMATS.includes(image.format);
+    const model = blockModel({ ...options, readOnly, size: image.size });
+    return new VirtioPciDevice(`virtio-blk ${path}`, model, BLOCK_CLASS, {
       kind: 'block',
-      disk: { ...disk },
-      options: shown,
+      disk: { ...disk, readOnly },
+      options: { ...options, readOnly },
     });
   }
 
@@ -141,10 +173,13 @@ export class VirtioPciDevice implements PciDevice {
  * Opens a device's back end on the thread that will serve it.
  * @throws DeviceError BACKEND_FAILED
  */
-export function openBackend(descriptor: BackendDescriptor): VirtioBackend {
+export async function openBackend(
+  descriptor: BackendDescriptor,
+  environment: BackendEnvironment,
+): Promise<VirtioBackend> {
   switch (descriptor.kind) {
     case 'block':
-      return new BlockBackend(RawDisk.open(descriptor.disk), descriptor.options);
+      return await openBlock(descriptor.disk, descriptor.options, environment);
     case 'console':
       return new ConsoleBackend(
         new ByteRing(descriptor.output),
@@ -152,5 +187,34 @@ export function openBackend(descriptor: BackendDescriptor): VirtioBackend {
       );
     case 'rng':
       return new RngBackend();
+  }
+}
+
+async function openBlock(
+  image: DiskImage,
+  options: Omit<BlockOptions, 'size'>,
+  environment: BackendEnvironment,
+): Promise<BlockBackend> {
+  const { path, format, readOnly = false, lock = true, direct = false, executor: kind = 'auto' } = image;
+  const executor = environment.executor(kind);
+  const disk = await orFailed(
+    openDisk(path, {
+      writable: !readOnly,
+      lock,
+      direct,
+      ...(format && { format }),
+      openStorage: (name, storageOptions) => ExecutorStorage.open(executor, name, storageOptions),
+    }),
+  );
+  return new BlockBackend(disk, environment.memory, options);
+}
+
+/** @throws DeviceError BACKEND_FAILED for what goes wrong with an image */
+async function orFailed<T>(opening: Promise<T>): Promise<T> {
+  try {
+    return await opening;
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new DeviceError('BACKEND_FAILED', reason, { cause });
   }
 }

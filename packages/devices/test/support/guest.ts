@@ -8,6 +8,7 @@ import {
   createBusAccess,
 } from '../../src/index.ts';
 import { attachInterrupts, InterruptCounts, MSI_ADDRESS, RAM, type SharedMachine } from './machine-memory.ts';
+import { PackedDriverQueue } from './packed-driver.ts';
 
 export const ECAM = 0x3000_0000;
 export const ECAM_LENGTH = 0x10_0000;
@@ -93,8 +94,25 @@ export interface GuestBuffer {
   readonly write?: boolean;
 }
 
-/** The driver's side of a split virtqueue with EVENT_IDX. */
-export class DriverQueue {
+/** The driver's side of a virtqueue with EVENT_IDX. */
+export interface DriverRing {
+  /** Guest-physical addresses of the three areas. */
+  readonly desc: number;
+  readonly avail: number;
+  readonly used: number;
+  readonly size: number;
+  /** How far the driver has got: give it to `needsKick`. */
+  readonly place: number;
+  /** Makes the buffers available as one request; returns what it is known by. */
+  add(buffers: readonly GuestBuffer[], indirect?: boolean): number;
+  /** Takes the next used request; undefined when there is none. Asks for an interrupt for the one after it. */
+  take(): { id: number; length: number } | undefined;
+  /** Whether the device wants a notification for what was added since `place` was `before`. */
+  needsKick(before: number): boolean;
+}
+
+/** A split virtqueue. */
+export class DriverQueue implements DriverRing {
   readonly guest: Guest;
   readonly size: number;
   readonly desc: number;
@@ -154,6 +172,10 @@ export class DriverQueue {
     Atomics.store(this.#half(this.avail), 1, this.available);
   }
 
+  get place(): number {
+    return this.available;
+  }
+
   /** Index of the device's last used entry. */
   get usedIndex(): number {
     return Atomics.load(this.#half(this.used), 1);
@@ -184,6 +206,8 @@ export class DriverQueue {
 export const EVENT_IDX = 29;
 export const INDIRECT_DESC = 28;
 export const VERSION_1 = 32;
+export const RING_PACKED = 34;
+export const RING_RESET = 40;
 
 /** The modern virtio-pci driver: finds its structures by the capabilities. */
 export class VirtioDriver {
@@ -198,7 +222,8 @@ export class VirtioDriver {
   readonly msix: number;
   readonly msixTable: number;
   readonly pba: number;
-  readonly queues: DriverQueue[] = [];
+  readonly queues: DriverRing[] = [];
+  #isPacked = false;
 
   constructor(guest: Guest, device: number) {
     this.guest = guest;
@@ -250,6 +275,7 @@ export class VirtioDriver {
 
   /** ACKNOWLEDGE to FEATURES_OK; true when the device accepted. */
   negotiate(bits: readonly number[]): boolean {
+    this.#isPacked = bits.includes(RING_PACKED);
     this.status = 1;
     this.status = 3;
     const features = bits.reduce((set, bit) => set | (1n << BigInt(bit)), 0n);
@@ -262,8 +288,10 @@ export class VirtioDriver {
   }
 
   /** Sets a queue up, with MSI message `message` if MSI-X is used. */
-  setUpQueue(index: number, size: number, message?: number): DriverQueue {
-    const queue = new DriverQueue(this.guest, size);
+  setUpQueue(index: number, size: number, message?: number): DriverRing {
+    const queue = this.#isPacked
+      ? new PackedDriverQueue(this.guest, size)
+      : new DriverQueue(this.guest, size);
     const { guest, common } = this;
     guest.write(common + 0x16, 2, index);
     guest.write(common + 0x18, 2, size);

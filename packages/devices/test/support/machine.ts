@@ -27,6 +27,7 @@ export function buildMachine(devices: readonly VirtioPciDevice[], intxSources: r
 export async function startMachine(devices: readonly VirtioPciDevice[], intxSources?: readonly number[]) {
   const machine = buildMachine(devices, intxSources);
   const broken: BrokenDevice[] = [];
+  const log: string[] = [];
   const stack = new AsyncDisposableStack();
   stack.use(machine.memory);
   stack.use(machine.topology);
@@ -35,7 +36,8 @@ export async function startMachine(devices: readonly VirtioPciDevice[], intxSour
       devices: machine.topology.virtioDevices,
       environment: { module: new URL('./io-environment.ts', import.meta.url), data: machine.shared },
       onBroken: (event) => broken.push(event),
+      onLog: (message) => log.push(message),
     }),
   );
-  return { ...machine, worker, broken, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+  return { ...machine, worker, broken, log, [Symbol.asyncDispose]: () => stack.disposeAsync() };
 }

@@ -18,6 +18,8 @@ export interface Devices extends Disposable {
   /** The bus of I/O ports, which is empty but on x86_64. */
   readonly pio: BusDescriptor;
   readonly pci: PciTopology;
+  /** The first disk's index in `pci.virtioDevices`; the others follow it. */
+  readonly firstDisk: number;
   readonly pvpanic: PvpanicDevice;
 }
 
@@ -27,12 +29,12 @@ export interface Devices extends Disposable {
  *
  * @throws DeviceError when an image cannot be opened, or there is no room
  */
-export function createDevices(
+export async function createDevices(
   configuration: ResolvedConfiguration,
   board: Board,
   platform: PlatformDevices,
   consoles: Consoles,
-): Devices {
+): Promise<Devices> {
   using cleanup = new DisposableStack();
   const {
     configuration: space,
@@ -47,7 +49,7 @@ export function createDevices(
     pci.add(console);
   }
   for (const [index, block] of configuration.blocks.entries()) {
-    pci.add(createBlock(block, index));
+    pci.add(await createBlock(block, index));
   }
   if (configuration.rng) {
     pci.add(VirtioPciDevice.rng());
@@ -79,14 +81,18 @@ export function createDevices(
   }
   const pio = describeBus(ports);
   const owned = cleanup.move();
-  return { mmio, pio, pci, pvpanic, [Symbol.dispose]: () => owned.dispose() };
+  const firstDisk = consoles.virtioDevices.length;
+  return { mmio, pio, pci, firstDisk, pvpanic, [Symbol.dispose]: () => owned.dispose() };
 }
 
 /** @throws ConfigurationError naming the disk, when its image cannot be opened */
-function createBlock(block: ResolvedBlock, index: number): VirtioPciDevice {
-  const { path, readOnly, blockSize, sparse, id } = block;
+async function createBlock(block: ResolvedBlock, index: number): Promise<VirtioPciDevice> {
+  const { path, readOnly, direct, lock, asyncExecutor: executor, blockSize, sparse, packedQueue, id } = block;
   try {
-    return VirtioPciDevice.block({ path, readOnly }, { blockSize, sparse, ...(id !== undefined && { id }) });
+    return await VirtioPciDevice.block(
+      { path, readOnly, direct, lock, executor },
+      { blockSize, sparse, packedQueue, ...(id !== undefined && { id }) },
+    );
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new ConfigurationError('FILE_UNUSABLE', 'blocks', reason, { index, cause });

@@ -1,7 +1,7 @@
 import type { ByteRing } from '../../serial/byte-ring.ts';
 import type { BackendContext, VirtioBackend } from '../backend.ts';
 import { VirtioDeviceId } from '../constants.ts';
-import type { SplitQueue } from '../queue/split-queue.ts';
+import type { Virtqueue } from '../queue/virtqueue.ts';
 import type { VirtioDeviceModel } from '../transport/registers.ts';
 
 /** Feature bit (virtio 1.3, section 5.3.3). */
@@ -52,18 +52,18 @@ export class ConsoleBackend implements VirtioBackend {
     this.#context = context;
   }
 
-  reset(): void {
-    this.#context = undefined;
-    this.#transmitted = 0;
+  reset(queue?: Virtqueue): undefined {
+    if (!queue) this.#context = undefined;
+    if (!queue || queue.index === TRANSMIT_QUEUE) this.#transmitted = 0;
   }
 
-  handle(queue: SplitQueue): boolean {
+  handle(queue: Virtqueue): boolean {
     return queue.index === TRANSMIT_QUEUE ? this.#transmit(queue) : this.#receive(queue);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}
 
-  #transmit(queue: SplitQueue): boolean {
+  #transmit(queue: Virtqueue): boolean {
     const { readable } = queue;
     let skip = this.#transmitted;
     for (let index = 0; index < readable.count; index++) {
@@ -86,7 +86,7 @@ export class ConsoleBackend implements VirtioBackend {
     return true;
   }
 
-  #receive(queue: SplitQueue): boolean {
+  #receive(queue: Virtqueue): boolean {
     const input = this.#input;
     if (!input || input.available === 0) {
       if (input && !input.closed && !this.#waitsForInput) {

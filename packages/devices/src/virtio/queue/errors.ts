@@ -1,10 +1,10 @@
 /** Which rule the driver broke. */
 export type VirtqueueErrorCode =
-  /** A queue's size is not a power of two up to its greatest. */
+  /** A queue's size is not from 1 to its greatest, or of a split ring no power of two. */
   | 'BAD_QUEUE_SIZE'
   /** A ring is misaligned or not in memory. */
   | 'BAD_QUEUE_ADDRESS'
-  /** The available index is further ahead than the queue is long. */
+  /** More is available, or has been taken and not given back, than the queue has room for. */
   | 'BAD_AVAILABLE_INDEX'
   /** A descriptor index is not below the size of its table. */
   | 'BAD_DESCRIPTOR_INDEX'

@@ -6,7 +6,7 @@ import type { GuestMemory } from '@tsvmm/vm-memory';
  */
 export class Segments {
   /** Pairs of position and length. */
-  readonly pairs: Float64Array;
+  pairs: Float64Array;
   /** How many pairs are meant. */
   count = 0;
   /** Sum of the lengths. */
@@ -22,6 +22,14 @@ export class Segments {
   clear(): void {
     this.count = 0;
     this.byteLength = 0;
+  }
+
+  /** Becomes what `source` is, with pairs of its own. */
+  copyFrom(source: Segments): void {
+    if (this.pairs.length < 2 * source.count) this.pairs = new Float64Array(2 * source.count);
+    for (let i = 0; i < 2 * source.count; i++) this.pairs[i] = source.pairs[i] ?? 0;
+    this.count = source.count;
+    this.byteLength = source.byteLength;
   }
 
   push(position: number, length: number): void {

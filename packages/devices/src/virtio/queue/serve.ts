@@ -1,5 +1,5 @@
 import type { VirtioBackend } from '../backend.ts';
-import type { SplitQueue } from './split-queue.ts';
+import type { Virtqueue } from './virtqueue.ts';
 
 /** Requests after which the driver is told of those that are done, when more keep coming. */
 const INTERRUPT_BATCH = 16;
@@ -10,7 +10,7 @@ const INTERRUPT_BATCH = 16;
  * @param interrupt called when the driver is to be told of requests that are done
  * @throws VirtqueueError when the driver broke the protocol; the queue must not be served any more
  */
-export function serveQueue(queue: SplitQueue, backend: VirtioBackend, interrupt: () => void): void {
+export function serveQueue(queue: Virtqueue, backend: VirtioBackend, interrupt: () => void): void {
   do {
     queue.disableNotifications();
     for (let done = 1; queue.pop(); done++) {

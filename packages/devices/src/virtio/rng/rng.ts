@@ -2,7 +2,7 @@ import { randomFillSync } from 'node:crypto';
 import type { VirtioBackend } from '../backend.ts';
 import { VirtioDeviceId } from '../constants.ts';
 import { VirtqueueError } from '../queue/errors.ts';
-import type { SplitQueue } from '../queue/split-queue.ts';
+import type { Virtqueue } from '../queue/virtqueue.ts';
 import type { VirtioDeviceModel } from '../transport/registers.ts';
 
 const QUEUE_SIZE = 256;
@@ -26,9 +26,9 @@ export class RngBackend implements VirtioBackend {
 
   activate(): void {}
 
-  reset(): void {}
+  reset(): undefined {}
 
-  handle(queue: SplitQueue): boolean {
+  handle(queue: Virtqueue): boolean {
     const length = Math.min(queue.writable.byteLength, MAX_BYTES);
     if (length === 0)
       throw new VirtqueueError('BAD_REQUEST', `queue ${queue.index}: no room for random numbers`);

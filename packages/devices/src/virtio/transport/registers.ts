@@ -13,8 +13,8 @@ import {
   virtioLayout,
 } from './state.ts';
 
-/** Bytes of the common configuration structure up to and with queue_device. */
-export const COMMON_CONFIG_LENGTH = 0x38;
+/** Bytes of the common configuration structure up to and with queue_reset. */
+export const COMMON_CONFIG_LENGTH = 0x3c;
 
 /** Field offsets of struct virtio_pci_common_cfg (virtio 1.3, section 4.1.4.3). */
 const Field = {
@@ -31,6 +31,8 @@ const Field = {
   queueDesc: 0x20,
   queueDriver: 0x28,
   queueDevice: 0x30,
+  /** queue_notify_data is below it; VIRTIO_F_NOTIF_CONFIG_DATA is not offered. */
+  queueReset: 0x3a,
 } as const;
 
 /** Width of each field that can be written, in bytes. */
@@ -44,21 +46,23 @@ const WIDTHS: Readonly<Record<number, number>> = {
   [Field.queueSize]: 2,
   [Field.queueMsixVector]: 2,
   [Field.queueEnable]: 2,
+  [Field.queueReset]: 2,
 };
 
 /** Reads in the place of a queue that does not exist. */
-const NO_QUEUE: Readonly<Pick<VirtqueueState, 'maxSize' | 'size' | 'vector' | 'enable'>> = {
+const NO_QUEUE: Readonly<Pick<VirtqueueState, 'maxSize' | 'size' | 'vector' | 'enable' | 'resetting'>> = {
   maxSize: 0,
   size: 0,
   vector: MSIX_NO_VECTOR,
   enable: 0,
+  resetting: 0,
 };
 
 /** What a device brings to its transport. */
 export interface VirtioDeviceModel {
   /** Device id (virtio 1.3, section 5). */
   readonly deviceId: number;
-  /** Feature bit numbers beyond VERSION_1, EVENT_IDX and INDIRECT_DESC, which every device here offers. */
+  /** Feature bits beyond VERSION_1, EVENT_IDX, INDIRECT_DESC and RING_RESET, which every device here offers. */
   readonly features: readonly number[];
   /** The greatest size of each queue, powers of two. */
   readonly queueSizes: readonly number[];
@@ -80,6 +84,7 @@ export function createDeviceState(model: VirtioDeviceModel): SharedArrayBuffer {
     VirtioFeature.indirectDesc,
     VirtioFeature.eventIdx,
     VirtioFeature.version1,
+    VirtioFeature.ringReset,
   ]);
   state.deviceFeatures.set([low, high]);
   state.config.set(model.config);
@@ -96,15 +101,19 @@ export function resetRegisters(state: VirtioState, queues: readonly VirtqueueSta
   state.driverFeatureSelect = 0;
   state.driverFeatures.fill(0);
   state.configVector = MSIX_NO_VECTOR;
-  for (const queue of queues) {
-    queue.size = queue.maxSize;
-    queue.vector = MSIX_NO_VECTOR;
-    queue.enable = 0;
-    for (const address of [queue.descriptors, queue.driver, queue.device]) address.lo = address.hi = 0;
-    queue.nextAvailable = 0;
-    queue.nextUsed = 0;
-    queue.signalledUsed = 0;
-  }
+  for (const queue of queues) resetQueue(queue);
+}
+
+/** Puts one queue's registers into the state after a reset. */
+export function resetQueue(queue: VirtqueueState): void {
+  queue.size = queue.maxSize;
+  queue.vector = MSIX_NO_VECTOR;
+  queue.enable = 0;
+  for (const address of [queue.descriptors, queue.driver, queue.device]) address.lo = address.hi = 0;
+  queue.nextAvailable = 0;
+  queue.nextUsed = 0;
+  queue.signalledUsed = 0;
+  queue.resetting = 0;
 }
 
 /**
@@ -169,7 +178,7 @@ export class VirtioRegisters {
     if (!isReset) this.#waitForReset();
     this.mutex.lock();
     try {
-      if (offset >= Field.queueDesc && offset < COMMON_CONFIG_LENGTH) this.#writeAddress(offset, access);
+      if (offset >= Field.queueDesc && offset < Field.queueDevice + 8) this.#writeAddress(offset, access);
       else if (WIDTHS[offset] === access.size) this.#writeField(offset, access.low);
     } finally {
       this.mutex.unlock();
@@ -194,7 +203,7 @@ export class VirtioRegisters {
   #readWord(offset: number): number {
     const { state } = this;
     const queue = this.#queues[state.queueSelect];
-    const { size, vector, enable } = queue ?? NO_QUEUE;
+    const { size, vector, enable, resetting } = queue ?? NO_QUEUE;
     switch (offset) {
       case Field.deviceFeatureSelect:
         return state.deviceFeatureSelect;
@@ -225,6 +234,8 @@ export class VirtioRegisters {
         return queue?.device.lo ?? 0;
       case Field.queueDevice + 4:
         return queue?.device.hi ?? 0;
+      case Field.queueReset - 2:
+        return resetting << 16;
       default:
         return 0;
     }
@@ -263,8 +274,30 @@ export class VirtioRegisters {
         break;
       case Field.queueEnable:
         // Zero does nothing: only a reset disables a queue.
-        if (queue && value === 1) queue.enable = 1;
+        if (queue && value === 1 && queue.resetting === 0) this.#enable(queue);
         break;
+      case Field.queueReset:
+        if (queue && value === 1) this.#resetQueue(queue);
+        break;
+    }
+  }
+
+  #enable(queue: VirtqueueState): void {
+    queue.enable = 1;
+    // While the device runs, that is a queue which had been reset.
+    if (this.state.phase.load() === Phase.active) this.#hooks.signalControl();
+  }
+
+  /** VIRTIO_F_RING_RESET (section 2.6.1): at once if no back end is at work, else when it has let go of the queue. */
+  #resetQueue(queue: VirtqueueState): void {
+    const driverFeatures = this.state.driverFeatures[1] ?? 0;
+    const isNegotiated = (driverFeatures & (1 << (VirtioFeature.ringReset - 32))) !== 0;
+    if (!isNegotiated || queue.enable === 0) return;
+    if (this.state.phase.load() === Phase.idle) {
+      resetQueue(queue);
+    } else {
+      queue.resetting = 1;
+      this.#hooks.signalControl();
     }
   }
 

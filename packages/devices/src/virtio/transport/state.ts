@@ -55,14 +55,16 @@ export const virtqueueLayout = struct(
     driver: u64split,
     /** Guest-physical address of the device area: the used ring. */
     device: u64split,
-    /** Index of the next available entry to take; the back end's. */
+    /** Index of the next available entry to take (see `PackedQueue` for its rings); the back end's. */
     nextAvailable: u16,
     /** Index of the next used entry to fill; the back end's. */
     nextUsed: u16,
     /** `nextUsed` when the driver was last interrupted or asked about. */
     signalledUsed: u16,
+    /** 1 while the driver has this queue alone reset, until the back end has let go of it. */
+    resetting: u16,
   },
-  { name: 'virtqueue', version: 1 },
+  { name: 'virtqueue', version: 2 },
 );
 
 export type VirtioState = ReturnType<typeof virtioLayout.attach>;

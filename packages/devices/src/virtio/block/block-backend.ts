@@ -1,0 +1,127 @@
+import type { Disk } from '@tsvmm/disk';
+import type { GuestMemory } from '@tsvmm/vm-memory';
+import type { BackendContext, VirtioBackend } from '../backend.ts';
+import type { Virtqueue } from '../queue/virtqueue.ts';
+import { BlockRequest, RequestStatus, RequestType } from './block-request.ts';
+import { BLOCK_ID_LENGTH, type BlockOptions, setCapacity } from './model.ts';
+
+/**
+ * Serves block requests from a disk of any format, any number at a time, straight between it and guest memory. Their
+ * results go to the driver as they come.
+ */
+export class BlockBackend implements VirtioBackend {
+  readonly #disk: Disk;
+  readonly #memory: GuestMemory;
+  readonly #sparse: boolean;
+  readonly #id = new Uint8Array(BLOCK_ID_LENGTH);
+  readonly #idle: BlockRequest[] = [];
+  readonly #busy = new Set<BlockRequest>();
+  readonly #waiters = new Set<() => void>();
+  #context: BackendContext | undefined;
+
+  /** Takes over `disk`. */
+  constructor(disk: Disk, memory: GuestMemory, options: Omit<BlockOptions, 'size' | 'readOnly'> = {}) {
+    this.#disk = disk;
+    this.#memory = memory;
+    this.#sparse = options.sparse ?? true;
+    new TextEncoder().encodeInto(options.id ?? '', this.#id);
+  }
+
+  activate(context: BackendContext): void {
+    this.#context = context;
+  }
+
+  reset(queue?: Virtqueue): Promise<void> | undefined {
+    if (!queue) this.#context = undefined;
+    const concerned = [...this.#busy].filter((request) => !queue || request.queue === queue);
+    for (const request of concerned) request.queue = undefined;
+    return concerned.length === 0 ? undefined : this.#ended(concerned);
+  }
+
+  handle(queue: Virtqueue): boolean {
+    const request = this.#idle.pop() ?? new BlockRequest(this.#memory);
+    const { size, readOnly } = this.#disk;
+    const refusal = request.take(queue, { size, readOnly, sparse: this.#sparse });
+    if (refusal === undefined) {
+      this.#busy.add(request);
+      void this.#serve(request);
+    } else {
+      request.finish(refusal);
+      this.#idle.push(request);
+    }
+    return true;
+  }
+
+  /**
+   * Changes the disk's size and tells the driver.
+   * @throws DiskError READ_ONLY, UNSUPPORTED when the format or device has a fixed size
+   */
+  async resize(size: number): Promise<void> {
+    await this.#disk.resize(size);
+    this.#context?.changeConfig((config) => setCapacity(config, size));
+  }
+
+  /** Waits for the requests under way, writes what is cached to stable storage and closes the disk. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await using _disk = this.#disk;
+    await this.#ended([...this.#busy]);
+  }
+
+  async #serve(request: BlockRequest): Promise<void> {
+    let status: number = RequestStatus.ok;
+    try {
+      await this.#execute(request);
+    } catch {
+      // The disk's error is the guest's to see; its driver reports it with the sector.
+      status = RequestStatus.ioError;
+    }
+    const queue = request.finish(status);
+    this.#busy.delete(request);
+    // One that was reset is not used again: somebody waits for its end.
+    if (queue) {
+      this.#context?.announce(queue);
+      this.#idle.push(request);
+    }
+    for (const resolve of this.#waiters) resolve();
+  }
+
+  #execute(request: BlockRequest): Promise<void> {
+    const { data, position, type } = request;
+    switch (type) {
+      case RequestType.in:
+        return this.#disk.read(position, data);
+      case RequestType.out:
+        return this.#disk.write(position, data);
+      case RequestType.getId:
+        return this.#tellId(request);
+      case RequestType.flush:
+        return this.#disk.flush();
+      default:
+        return this.#changeRanges(request);
+    }
+  }
+
+  async #tellId({ data }: BlockRequest): Promise<void> {
+    if (data.scatter(this.#id) < BLOCK_ID_LENGTH) throw new RangeError('There is no room for a disk id.');
+  }
+
+  async #changeRanges({ type, ranges, mayUnmap, rangeCount }: BlockRequest): Promise<void> {
+    for (let i = 0; i < rangeCount; i++) {
+      const position = ranges[2 * i] ?? 0;
+      const length = ranges[2 * i + 1] ?? 0;
+      if (length === 0) continue;
+      if (type === RequestType.discard) await this.#disk.discard(position, length);
+      else await this.#disk.writeZeroes(position, length, { mayUnmap: mayUnmap[i] === 1 });
+    }
+  }
+
+  /** Resolves when none of the requests is under way. */
+  async #ended(requests: readonly BlockRequest[]): Promise<void> {
+    while (requests.some((request) => this.#busy.has(request))) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#waiters.add(resolve);
+      await promise;
+      this.#waiters.delete(resolve);
+    }
+  }
+}
