@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
+import { openExecutor } from '@tsvmm/async';
 import { blockModel, openBackend, RngBackend, rngModel } from '@tsvmm/devices';
 import { fetchGuest, type Guest } from '@tsvmm/guest-image';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -85,13 +86,14 @@ class QemuGuest implements AsyncDisposable {
 }
 
 /** A disk as a vhost-user device, for as long as the result is not disposed. */
-function serveDisk(socket: string, path: string, errors: unknown[]): AsyncDisposable {
+async function serveDisk(socket: string, path: string, errors: unknown[]): Promise<AsyncDisposable> {
   const stack = new AsyncDisposableStack();
-  const backend = openBackend({
-    kind: 'block',
-    disk: { path },
-    options: { readOnly: false, id: 'vhost-user' },
-  });
+  const { executor } = openExecutor();
+  stack.use(executor);
+  const backend = await openBackend(
+    { kind: 'block', disk: { path }, options: { readOnly: false, id: 'vhost-user' } },
+    { executor: () => executor },
+  );
   stack.use(backend);
   const server = VhostUserServer.listen(socket, {
     name: 'virtio-blk',
@@ -109,7 +111,7 @@ test("a guest of QEMU's uses our disk and our random numbers, also after the dis
   await writeFile(image, Buffer.alloc(DISK_SIZE, 'tsvmm '));
   const [diskSocket, rngSocket] = [join(folder, 'disk.sock'), join(folder, 'rng.sock')];
   const errors: unknown[] = [];
-  const first = serveDisk(diskSocket, image, errors);
+  const first = await serveDisk(diskSocket, image, errors);
   using _rng = VhostUserServer.listen(rngSocket, {
     name: 'virtio-rng',
     model: rngModel(),
@@ -144,7 +146,7 @@ test("a guest of QEMU's uses our disk and our random numbers, also after the dis
     'dd if=/dev/urandom of=/dev/vda bs=4k count=1024 seek=512 oflag=direct && echo WRITTEN',
   );
   await first[Symbol.asyncDispose]();
-  await using _second = serveDisk(diskSocket, image, errors);
+  await using _second = await serveDisk(diskSocket, image, errors);
   expect(await writing).toContain('WRITTEN');
   expect(await qemu.run('echo 3 > /proc/sys/vm/drop_caches; md5sum /dev/vda')).toContain(await md5());
   expect(errors).toEqual([]);

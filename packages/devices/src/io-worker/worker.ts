@@ -60,7 +60,7 @@ async function startDevice(
     state: parts.state,
     interrupt: new VirtioPciInterrupt(parts.state, space, msix, line),
     memory,
-    backend: await openBackend(device.backend, { memory, executor }),
+    backend: await openBackend(device.backend, { executor }),
     onBroken: (broken) => send({ kind: 'broken', broken }),
   });
   // The life cycle first: a notification that comes with it is then served by the new queues.

@@ -37,4 +37,9 @@ export interface VirtioBackend extends AsyncDisposable {
    * any more. Returns a promise when guest memory may still be used for them, which resolves when that is over.
    */
   reset(queue?: Virtqueue): Promise<void> | undefined;
+  /**
+   * Lets the requests that were taken, or just those of `queue`, go on to their end. Returns a promise when some are under
+   * way, which resolves when they have been pushed.
+   */
+  drain(queue?: Virtqueue): Promise<void> | undefined;
 }

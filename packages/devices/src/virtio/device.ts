@@ -1,7 +1,6 @@
 import type { Executor, ExecutorKind } from '@tsvmm/async';
 import { EventFd } from '@tsvmm/base';
 import { ExecutorStorage, type Format, openDisk } from '@tsvmm/disk';
-import type { GuestMemory } from '@tsvmm/vm-memory';
 import { DeviceError } from '../errors.ts';
 import type { PciAddress } from '../pci/address.ts';
 import { PciConfigurationSpace } from '../pci/configuration-space.ts';
@@ -40,7 +39,6 @@ const READ_ONLY_FORMATS: readonly string[] = ['android-sparse', 'zstd'];
 
 /** What back ends are opened with on the thread that serves them. */
 export interface BackendEnvironment {
-  readonly memory: GuestMemory;
   /** The thread's executor of a kind, opened when it is first asked for. */
   executor(kind: ExecutorKind | 'auto'): Executor;
 }
@@ -206,7 +204,7 @@ async function openBlock(
       openStorage: (name, storageOptions) => ExecutorStorage.open(executor, name, storageOptions),
     }),
   );
-  return new BlockBackend(disk, environment.memory, options);
+  return new BlockBackend(disk, options);
 }
 
 /** @throws DeviceError BACKEND_FAILED for what goes wrong with an image */

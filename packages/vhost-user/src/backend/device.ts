@@ -35,6 +35,8 @@ const PROTOCOL_FEATURES = [
 const RING_INDEX_MASK = 0xff;
 const NO_DESCRIPTOR = 0x100;
 
+const CONFIG_LENGTH = 256;
+
 /** Flag of a ring's address: the guest's writes to the used ring are to be logged. */
 const LOG_USED_RING = 1;
 
@@ -75,6 +77,14 @@ export class VhostUserDevice implements Disposable {
   #table: MemoryTable | undefined;
   #isActive = false;
   #status = 0;
+  /** Configuration space; the back end may change it. */
+  readonly #config = new Uint8Array(CONFIG_LENGTH);
+  /** Messages that came while one before them waits for requests to end. */
+  readonly #backlog: Message[] = [];
+  #isWaiting = false;
+  #isDisposed = false;
+  /** Requests of a front end before this one are under way. */
+  #awaitsPredecessor = false;
 
   /** Takes the socket over. */
   constructor(socket: UnixSocket, options: VhostUserDeviceOptions) {
@@ -94,6 +104,8 @@ export class VhostUserDevice implements Disposable {
       VirtioFeature.eventIdx,
       VirtioFeature.version1,
     ]);
+    this.#config.set(model.config);
+    this.#holdUntilDrained();
     // Front ends of devices that have no configuration warn of this.
     const config = model.config.length > 0 ? [ProtocolFeature.CONFIG] : [];
     this.#offeredProtocol = featureSet([...PROTOCOL_FEATURES, ...config]);
@@ -104,8 +116,14 @@ export class VhostUserDevice implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    if (this.#isDisposed) return;
+    this.#isDisposed = true;
     this.#connection[Symbol.dispose]();
-    this.#reset();
+    for (const { descriptors } of this.#backlog.splice(0)) {
+      for (const descriptor of descriptors) descriptor[Symbol.dispose]();
+    }
+    // What is under way goes on and is given back to nobody: the next front end has it done again, when it has ended.
+    void this.#reset();
     for (const { ring } of this.#slots) ring[Symbol.dispose]();
   }
 
@@ -114,19 +132,71 @@ export class VhostUserDevice implements Disposable {
     this.#options.onEnd(error);
   }
 
+  /** What a front end before this one left under way must have ended when the first of its requests is done again. */
+  #holdUntilDrained(): void {
+    const drained = this.#options.backend.drain();
+    if (drained === undefined) return;
+    this.#awaitsPredecessor = true;
+    for (const { ring } of this.#slots) ring.hold(true);
+    void drained.then(() => {
+      this.#awaitsPredecessor = false;
+      for (const { ring } of this.#slots) ring.hold(false);
+    });
+  }
+
+  #release(ring: Ring): void {
+    if (!this.#awaitsPredecessor) ring.hold(false);
+  }
+
   #receive(message: Message): void {
-    using received = new DisposableStack();
+    if (this.#isWaiting) this.#backlog.push(message);
+    else this.#process(message);
+  }
+
+  #process(message: Message): void {
+    const received = new DisposableStack();
     const descriptors = message.descriptors.map((descriptor) => received.use(descriptor));
     const name = requestName(FrontendRequest, message.request);
-    try {
-      const reply = this.#handle(message.request, new PayloadReader(message.payload, name), descriptors);
-      if (reply !== undefined) this.#connection.send(message.request, REPLY, reply);
-      else if (this.#wantsAcknowledgement(message)) this.#acknowledge(message, 0n);
-    } catch (cause) {
+    const fail = (cause: unknown) => {
       const error =
         cause instanceof VhostUserError ? cause : new VhostUserError('PROTOCOL', `${name} failed`, { cause });
       if (error.code === 'DISCONNECTED' || !this.#wantsAcknowledgement(message)) this.#end(error);
       else this.#acknowledge(message, 1n);
+    };
+    try {
+      const reply = this.#handle(message.request, new PayloadReader(message.payload, name), descriptors);
+      if (reply instanceof Promise)
+        void this.#answerLater(message, reply, fail).finally(() => received.dispose());
+      else this.#answer(message, reply);
+      if (reply instanceof Promise) return;
+    } catch (cause) {
+      fail(cause);
+    }
+    received.dispose();
+  }
+
+  #answer(message: Message, reply: Uint8Array | undefined): void {
+    if (reply !== undefined) this.#connection.send(message.request, REPLY, reply);
+    else if (this.#wantsAcknowledgement(message)) this.#acknowledge(message, 0n);
+  }
+
+  /** Answers when requests have ended; messages wait meanwhile. */
+  async #answerLater(
+    message: Message,
+    reply: Promise<Uint8Array | undefined>,
+    fail: (cause: unknown) => void,
+  ): Promise<void> {
+    this.#isWaiting = true;
+    try {
+      const answer = await reply;
+      if (!this.#isDisposed) this.#answer(message, answer);
+    } catch (cause) {
+      if (!this.#isDisposed) fail(cause);
+    }
+    this.#isWaiting = false;
+    for (let next = this.#backlog.shift(); next !== undefined; next = this.#backlog.shift()) {
+      this.#process(next);
+      if (this.#isWaiting) return;
     }
   }
 
@@ -138,12 +208,15 @@ export class VhostUserDevice implements Disposable {
     this.#connection.send(request, REPLY, payload.u64(value));
   }
 
-  /** Does what the front end asks. @returns the payload of the reply, for those requests that have one */
+  /**
+   * Does what the front end asks.
+   * @returns the payload of the reply, for those requests that have one; a promise when something has to end first
+   */
   #handle(
     request: number,
     reader: PayloadReader,
     descriptors: readonly FileDescriptor[],
-  ): Uint8Array | undefined {
+  ): Uint8Array | undefined | Promise<Uint8Array | undefined> {
     switch (request) {
       case FrontendRequest.GET_FEATURES:
         return payload.u64(bits(this.#offered));
@@ -159,13 +232,11 @@ export class VhostUserDevice implements Disposable {
         return undefined;
       case FrontendRequest.RESET_OWNER:
       case FrontendRequest.RESET_DEVICE:
-        this.#reset();
-        return undefined;
+        return this.#reset();
       case FrontendRequest.GET_QUEUE_NUM:
         return payload.u64(BigInt(this.#slots.length));
       case FrontendRequest.SET_MEM_TABLE:
-        this.#setMemory(reader, descriptors);
-        return undefined;
+        return this.#setMemory(reader, descriptors);
       case FrontendRequest.SET_VRING_NUM: {
         const slot = this.#slot(reader.u32(), reader);
         slot.state.size = reader.u32();
@@ -184,8 +255,14 @@ export class VhostUserDevice implements Disposable {
       }
       case FrontendRequest.GET_VRING_BASE: {
         const slot = this.#slot(reader.u32(), reader);
-        stop(slot);
-        return payload.vringState(slot.ring.index, slot.state.nextAvailable);
+        const base = () => {
+          stop(slot);
+          return payload.vringState(slot.ring.index, slot.state.nextAvailable);
+        };
+        slot.ring.hold(true);
+        const drained = slot.ring.drain();
+        if (drained === undefined) return base();
+        return drained.then(base);
       }
       case FrontendRequest.SET_VRING_KICK:
         this.#setKick(reader, descriptors);
@@ -210,8 +287,7 @@ export class VhostUserDevice implements Disposable {
         return payload.u64(BigInt(this.#status));
       case FrontendRequest.SET_STATUS:
         this.#status = Number(reader.u64() & 0xffn);
-        if (this.#status === 0) this.#reset();
-        return undefined;
+        return this.#status === 0 ? this.#reset() : undefined;
       default:
         throw reader.error('a device here does not know this request');
     }
@@ -225,7 +301,7 @@ export class VhostUserDevice implements Disposable {
     return accepted;
   }
 
-  #setMemory(reader: PayloadReader, descriptors: readonly FileDescriptor[]): void {
+  #setMemory(reader: PayloadReader, descriptors: readonly FileDescriptor[]): Promise<undefined> | undefined {
     const count = reader.u32();
     reader.u32();
     if (count === 0 || count !== descriptors.length) {
@@ -233,8 +309,24 @@ export class VhostUserDevice implements Disposable {
     }
     const regions = Array.from({ length: count }, () => reader.region());
     this.#table = new MemoryTable(regions, descriptors);
-    // What is served already goes on in the new memory.
-    for (const slot of this.#slots) if (slot.ring.isStarted) this.#start(slot, reader);
+    // What is served already goes on in the new memory, when what is under way in the old one has ended.
+    const started = this.#slots.filter(({ ring }) => ring.isStarted);
+    const goOn = () => {
+      for (const slot of started) {
+        this.#start(slot, reader);
+        this.#release(slot.ring);
+      }
+    };
+    for (const { ring } of started) ring.hold(true);
+    const drained = started.map(({ ring }) => ring.drain()).filter((pending) => pending !== undefined);
+    if (drained.length === 0) {
+      goOn();
+      return undefined;
+    }
+    return Promise.all(drained).then(() => {
+      if (!this.#isDisposed) goOn();
+      return undefined;
+    });
   }
 
   #setKick(reader: PayloadReader, descriptors: readonly FileDescriptor[]): void {
@@ -243,6 +335,7 @@ export class VhostUserDevice implements Disposable {
     slot.kick?.[Symbol.dispose]();
     slot.kick = descriptor.duplicate();
     this.#start(slot, reader);
+    this.#release(slot.ring);
     // Without protocol features rings are enabled from the start.
     if (!hasFeature(this.#features, PROTOCOL_FEATURES_BIT)) slot.ring.enable(true);
   }
@@ -258,6 +351,9 @@ export class VhostUserDevice implements Disposable {
       this.#options.backend.activate({
         features: this.#features,
         wake: (index) => this.#slots[index]?.ring.serve(),
+        announce: ({ index }) => this.#slots[index]?.ring.announce(),
+        // The front end learns of it when it asks: it gave no channel to tell it by.
+        changeConfig: (change) => change(new DataView(this.#config.buffer)),
       });
     }
     place(state.descriptors, table.guestAddress(address.descriptors));
@@ -278,12 +374,10 @@ export class VhostUserDevice implements Disposable {
     const offset = reader.u32();
     const size = reader.u32();
     const flags = reader.u32();
-    if (offset + size > 256 || reader.rest().length !== size) {
-      throw reader.error(`${size} bytes at ${offset} are not in a configuration space of 256`);
+    if (offset + size > CONFIG_LENGTH || reader.rest().length !== size) {
+      throw reader.error(`${size} bytes at ${offset} are not in a configuration space of ${CONFIG_LENGTH}`);
     }
-    const config = new Uint8Array(256);
-    config.set(this.#options.model.config);
-    return payload.config(offset, flags, config.subarray(offset, offset + size));
+    return payload.config(offset, flags, this.#config.subarray(offset, offset + size));
   }
 
   #slot(index: number, reader: PayloadReader): RingSlot {
@@ -302,13 +396,15 @@ export class VhostUserDevice implements Disposable {
     return { slot, descriptor };
   }
 
-  #reset(): void {
+  /** Undefined when nothing is under way any more. */
+  #reset(): Promise<undefined> | undefined {
     for (const slot of this.#slots) {
       stop(slot);
       slot.ring.enable(false);
     }
-    if (this.#isActive) this.#options.backend.reset();
+    const letGo = this.#isActive ? this.#options.backend.reset() : undefined;
     this.#isActive = false;
+    return letGo?.then(() => undefined);
   }
 }
 

@@ -1,5 +1,6 @@
 import { EventFd, type FileDescriptor, type Watcher } from '@tsvmm/base';
-import { type SplitQueue, serveQueue, type VirtioBackend } from '@tsvmm/devices';
+import { serveQueue, type VirtioBackend, type Virtqueue } from '@tsvmm/devices';
+import { InOrderQueue } from './in-order-queue.ts';
 
 /**
  * A ring as the back end serves it ("Ring states"): it is started when it is told where its kicks come from, and stopped when
@@ -9,11 +10,13 @@ export class Ring implements Disposable {
   readonly index: number;
   readonly #backend: VirtioBackend;
   readonly #onBroken: (error: unknown) => void;
-  #queue: SplitQueue | undefined;
+  #queue: InOrderQueue | undefined;
   #kick: EventFd | undefined;
   #watcher: Watcher | undefined;
   #call: EventFd | undefined;
   #isEnabled = false;
+  #isHeld = false;
+  #isAnnouncing = false;
 
   /** @param onBroken the driver broke the virtio protocol, or the back end failed: the ring is not served any more */
   constructor(index: number, backend: VirtioBackend, onBroken: (error: unknown) => void) {
@@ -33,9 +36,9 @@ export class Ring implements Disposable {
   }
 
   /** Takes the kick's eventfd over. */
-  start(queue: SplitQueue, kick: EventFd): void {
+  start(queue: Virtqueue, kick: EventFd): void {
     this.stop();
-    this.#queue = queue;
+    this.#queue = new InOrderQueue(queue);
     this.#kick = kick;
     this.#watcher = this.#kick.onReadable(this.serve);
     // What was asked for before has no kick any more.
@@ -47,7 +50,30 @@ export class Ring implements Disposable {
     if (isEnabled) this.serve();
   }
 
+  /** Takes nothing more from the ring, or does so again. */
+  hold(isHeld: boolean): void {
+    this.#isHeld = isHeld;
+    if (!isHeld) this.serve();
+  }
+
+  /** Lets what was taken from the ring end. Undefined when nothing is under way. */
+  drain(): Promise<void> | undefined {
+    return this.#queue && this.#backend.drain(this.#queue);
+  }
+
+  /** Tells the driver of requests that have ended, at the end of this job of the event loop. */
+  announce(): void {
+    if (this.#isAnnouncing) return;
+    this.#isAnnouncing = true;
+    queueMicrotask(() => {
+      this.#isAnnouncing = false;
+      if (this.#queue?.needsInterrupt()) this.#interrupt();
+    });
+  }
+
+  /** What is under way now is lost to the front end: `drain` first. */
   stop(): void {
+    this.#queue?.close();
     this.#watcher?.[Symbol.dispose]();
     this.#kick?.[Symbol.dispose]();
     this.#watcher = undefined;
@@ -57,7 +83,7 @@ export class Ring implements Disposable {
 
   /** Serves what is there. */
   readonly serve = (): void => {
-    if (this.#queue === undefined || !this.#isEnabled) return;
+    if (this.#queue === undefined || !this.#isEnabled || this.#isHeld) return;
     try {
       serveQueue(this.#queue, this.#backend, this.#interrupt);
     } catch (error) {

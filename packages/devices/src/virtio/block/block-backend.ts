@@ -1,5 +1,4 @@
 import type { Disk } from '@tsvmm/disk';
-import type { GuestMemory } from '@tsvmm/vm-memory';
 import type { BackendContext, VirtioBackend } from '../backend.ts';
 import type { Virtqueue } from '../queue/virtqueue.ts';
 import { BlockRequest, RequestStatus, RequestType } from './block-request.ts';
@@ -11,7 +10,6 @@ import { BLOCK_ID_LENGTH, type BlockOptions, setCapacity } from './model.ts';
  */
 export class BlockBackend implements VirtioBackend {
   readonly #disk: Disk;
-  readonly #memory: GuestMemory;
   readonly #sparse: boolean;
   readonly #id = new Uint8Array(BLOCK_ID_LENGTH);
   readonly #idle: BlockRequest[] = [];
@@ -20,9 +18,8 @@ export class BlockBackend implements VirtioBackend {
   #context: BackendContext | undefined;
 
   /** Takes over `disk`. */
-  constructor(disk: Disk, memory: GuestMemory, options: Omit<BlockOptions, 'size' | 'readOnly'> = {}) {
+  constructor(disk: Disk, options: Omit<BlockOptions, 'size' | 'readOnly'> = {}) {
     this.#disk = disk;
-    this.#memory = memory;
     this.#sparse = options.sparse ?? true;
     new TextEncoder().encodeInto(options.id ?? '', this.#id);
   }
@@ -38,8 +35,13 @@ export class BlockBackend implements VirtioBackend {
     return concerned.length === 0 ? undefined : this.#ended(concerned);
   }
 
+  drain(queue?: Virtqueue): Promise<void> | undefined {
+    const concerned = [...this.#busy].filter((request) => !queue || request.queue === queue);
+    return concerned.length === 0 ? undefined : this.#ended(concerned);
+  }
+
   handle(queue: Virtqueue): boolean {
-    const request = this.#idle.pop() ?? new BlockRequest(this.#memory);
+    const request = this.#idle.pop() ?? new BlockRequest();
     const { size, readOnly } = this.#disk;
     const refusal = request.take(queue, { size, readOnly, sparse: this.#sparse });
     if (refusal === undefined) {

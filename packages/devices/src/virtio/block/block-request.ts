@@ -1,4 +1,3 @@
-import type { GuestMemory } from '@tsvmm/vm-memory';
 import { VirtqueueError } from '../queue/errors.ts';
 import { Segments } from '../queue/segments.ts';
 import type { Virtqueue } from '../queue/virtqueue.ts';
@@ -26,7 +25,7 @@ export interface DiskLimits {
 
 /** One request of a driver, checked once. Made when all others are in use, and used again. */
 export class BlockRequest {
-  readonly data: Segments;
+  readonly data = new Segments();
   type = 0;
   /** Bytes from the start of the disk, of IN and OUT. */
   position = 0;
@@ -37,14 +36,12 @@ export class BlockRequest {
   /** Where it came from; undefined once the driver has reset that. */
   queue: Virtqueue | undefined;
   #head = 0;
+  /** Guest memory, and where in it the status goes. */
+  #memory: Uint8Array = this.data.memory;
   #statusPosition = 0;
   #writableLength = 0;
   readonly #header = new DataView(new ArrayBuffer(HEADER_LENGTH));
   readonly #headerBytes = new Uint8Array(this.#header.buffer);
-
-  constructor(memory: GuestMemory) {
-    this.data = new Segments(memory, 0);
-  }
 
   /**
    * Takes over what a queue has popped.
@@ -56,6 +53,7 @@ export class BlockRequest {
     this.queue = queue;
     this.#head = queue.head;
     // The status is the last writable byte, wherever the driver cut the buffers (section 5.2.6.4).
+    this.#memory = writable.memory;
     this.#statusPosition = writable.takeLastByte();
     if (this.#statusPosition < 0) {
       throw new VirtqueueError('BAD_REQUEST', `queue ${queue.index}: a block request without status`);
@@ -91,7 +89,7 @@ export class BlockRequest {
     const { queue } = this;
     this.queue = undefined;
     if (!queue) return undefined;
-    this.data.memory[this.#statusPosition] = status;
+    this.#memory[this.#statusPosition] = status;
     queue.push(this.#head, (status === RequestStatus.ok ? this.#writableLength : 0) + 1);
     return queue;
   }

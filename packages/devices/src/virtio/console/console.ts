@@ -57,6 +57,8 @@ export class ConsoleBackend implements VirtioBackend {
     if (!queue || queue.index === TRANSMIT_QUEUE) this.#transmitted = 0;
   }
 
+  drain(): undefined {}
+
   handle(queue: Virtqueue): boolean {
     return queue.index === TRANSMIT_QUEUE ? this.#transmit(queue) : this.#receive(queue);
   }

@@ -12,11 +12,12 @@ export class Segments {
   /** Sum of the lengths. */
   byteLength = 0;
   /** What the positions count in: guest memory. */
-  readonly memory: Uint8Array;
+  memory: Uint8Array;
 
-  constructor(memory: GuestMemory, capacity: number) {
+  /** @param memory nothing for segments that will be copied from others */
+  constructor(memory?: GuestMemory, capacity = 0) {
     this.pairs = new Float64Array(2 * capacity);
-    this.memory = memory.hostBytes;
+    this.memory = memory?.hostBytes ?? new Uint8Array(0);
   }
 
   clear(): void {
@@ -27,6 +28,7 @@ export class Segments {
   /** Becomes what `source` is, with pairs of its own. */
   copyFrom(source: Segments): void {
     if (this.pairs.length < 2 * source.count) this.pairs = new Float64Array(2 * source.count);
+    this.memory = source.memory;
     for (let i = 0; i < 2 * source.count; i++) this.pairs[i] = source.pairs[i] ?? 0;
     this.count = source.count;
     this.byteLength = source.byteLength;

@@ -28,6 +28,8 @@ export class RngBackend implements VirtioBackend {
 
   reset(): undefined {}
 
+  drain(): undefined {}
+
   handle(queue: Virtqueue): boolean {
     const length = Math.min(queue.writable.byteLength, MAX_BYTES);
     if (length === 0)
