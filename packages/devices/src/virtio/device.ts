@@ -34,8 +34,8 @@ export interface DiskImage {
   readonly executor?: ExecutorKind | 'auto';
 }
 
-/** Formats that can only be read. */
-const READ_ONLY_FORMATS: readonly string[] = ['android-sparse', 'zstd'];
+/** Formats that can be written; the others can only be read. */
+const WRITABLE_FORMATS: readonly string[] = ['raw', 'qcow2', 'composite'];
 
 /** What back ends are opened with on the thread that serves them. */
 export interface BackendEnvironment {
@@ -115,7 +115,7 @@ export class VirtioPciDevice implements PciDevice {
   ): Promise<VirtioPciDevice> {
     const { path, format } = disk;
     await using image = await orFailed(openDisk(path, { lock: false, ...(format && { format }) }));
-    const readOnly = disk.readOnly === true || READ_ONLY_FORMATS.includes(image.format);
+    const readOnly = disk.readOnly === true || !WRITABLE_FORMATS.includes(image.format);
     const model = blockModel({ ...options, readOnly, size: image.size });
     return new VirtioPciDevice(`virtio-blk ${path}`, model, BLOCK_CLASS, {
       kind: 'block',
