@@ -57,7 +57,7 @@ test('output that is larger than the ring arrives whole, and the driver gets its
         return { address, length: bytes.length };
       });
       const seen = guest.interrupts.message(8 + TRANSMIT);
-      const before = queue.available;
+      const before = queue.place;
       const head = queue.add(buffers);
       if (queue.needsKick(before)) driver.kick(TRANSMIT);
       let used = queue.take();
@@ -83,7 +83,7 @@ test('a megabyte of input arrives whole through the few buffers that the driver 
   const length = 1000;
   const buffers = new Map<number, number>();
   const offer = (address: number) => {
-    const before = queue.available;
+    const before = queue.place;
     buffers.set(queue.add([{ address, length, write: true }]), address);
     if (queue.needsKick(before)) driver.kick(RECEIVE);
   };

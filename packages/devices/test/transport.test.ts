@@ -172,7 +172,7 @@ test('two functions share an INTx line that falls with the last of them', async 
     driver.queues[0]?.add([{ address: guest.allocate(8), length: 8, write: true }]);
     driver.kick(0);
   }
-  for (const driver of drivers) while (driver.queues[0]?.usedIndex === 0) await new Promise(setImmediate);
+  for (const driver of drivers) while (!driver.queues[0]?.take()) await new Promise(setImmediate);
   for (const driver of drivers) {
     await guest.interrupts.lineIs(4, true);
     while (guest.read(driver.isr, 1) === 0) await new Promise(setImmediate);
