@@ -4,6 +4,7 @@ import type { GuestCode } from '../core/region/control-flow.ts';
 import {
   Flow,
   type GuestRegister,
+  REGION_REACH,
   type RegionArchitecture,
   type RegionInstruction,
 } from '../core/region/region-architecture.ts';
@@ -118,8 +119,9 @@ function flowOf(
   }
   if (operation === 'jalr') {
     if (previous?.instruction.operation === 'auipc' && previous.instruction.rd === rs1) {
-      const target = (previous.offset + previous.instruction.immediate + immediate) & ~1;
-      return to(rd === 0 ? Flow.jump : Flow.call, target, true);
+      const sum = previous.offset + previous.instruction.immediate + immediate;
+      // What is farther away (the kernel is, for a module) is called by its address.
+      if (Math.abs(sum) <= REGION_REACH) return to(rd === 0 ? Flow.jump : Flow.call, sum & ~1, true);
     }
     if (rd !== 0) {
       return to(Flow.indirectCall);

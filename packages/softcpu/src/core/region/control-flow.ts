@@ -1,5 +1,10 @@
 import { PAGE_SIZE } from '../layout.ts';
-import { Flow, type RegionArchitecture, type RegionInstruction } from './region-architecture.ts';
+import {
+  Flow,
+  REGION_REACH,
+  type RegionArchitecture,
+  type RegionInstruction,
+} from './region-architecture.ts';
 
 /** A page of guest code, as it was when the region was made. */
 export interface GuestPage {
@@ -116,7 +121,8 @@ function collect<I extends RegionInstruction>(
   const leaders = new Set<number>();
   const work: number[] = [];
   const lead = (offset: number): void => {
-    if (!leaders.has(offset) && (offset === entry || guestCode.wasReached(offset))) {
+    if (leaders.has(offset) || Math.abs(offset) > REGION_REACH) return;
+    if (offset === entry || guestCode.wasReached(offset)) {
       leaders.add(offset);
       work.push(offset);
     }

@@ -24,6 +24,12 @@ export const Flow = {
 
 export type Flow = (typeof Flow)[keyof typeof Flow];
 
+/**
+ * How far from its base a region may have instructions, in bytes to either side. An exit says where control goes on by a
+ * 31-bit offset: from here, a direct jump of an instruction (at most 1 MiB in RISC-V) stays within that.
+ */
+export const REGION_REACH = 2 ** 29;
+
 /** An instruction as regions see it. All offsets are bytes from the region's base. */
 export interface RegionInstruction {
   readonly offset: number;

@@ -270,8 +270,10 @@ export class RegionEmitter {
   }
 }
 
-/** {@link RegionExit} in bit 0, offset of the pc above it. */
+/** {@link RegionExit} in bit 0, offset of the pc above it. @throws RangeError for an offset that has not 31 bits */
 function exitCode(exit: number, offset: number): number {
+  if (offset < -(2 ** 30) || offset >= 2 ** 30)
+    throw new RangeError(`a region cannot be left to offset ${offset}`);
   return (offset << 1) | exit;
 }
 
