@@ -63,6 +63,12 @@ uint64_t Needed(const Object& object, const Call& call, const Bytes& bytes) {
       std::memcpy(&count, bytes.data, sizeof count);
       return count > UINT32_MAX ? UINT64_MAX : header + count * call.entry;
     }
+    case Shape::kSized: {
+      if (bytes.size < header) return header;
+      uint32_t size;
+      std::memcpy(&size, bytes.data + sizeof size, sizeof size);
+      return std::max<uint64_t>(header, size);
+    }
     case Shape::kXsave:
       return std::max(header, static_cast<const Vm&>(*object.parent).xsave_size);
     default:

@@ -24,6 +24,8 @@ enum class Shape {
   kLongList,
   /// The machine's XSAVE area.
   kXsave,
+  /// A header of `_IOC_SIZE` bytes whose second word says how long the whole is.
+  kSized,
 };
 
 struct Call {

@@ -14,6 +14,14 @@ const PAGE = 4096;
 
 const isInvalid = (error: unknown) => error instanceof HypervisorError && error.code === 'INVALID_ARGUMENT';
 
+/** Where nobody listens, a message is lost, and an event that could only send one is refused. */
+function takesNoMessages({ vm }: ConformanceMachine): void {
+  using event = EventFd.create();
+  const message = { addressLow: 0x4001_0040, addressHigh: 0, data: 1 };
+  vm.interrupts.msi.send(message.addressLow, message.addressHigh, message.data);
+  assert.throws(() => vm.registerInterruptEvent(event, { kind: 'msi', ...message }), { code: 'UNSUPPORTED' });
+}
+
 /** What every hypervisor does for guests of every architecture, shown by one architecture's payloads. */
 export function commonCases(payloads: Payloads): readonly ConformanceCase[] {
   const { device, setup, store, spin, idle, powerOff } = payloads;
@@ -127,7 +135,9 @@ export function commonCases(payloads: Payloads): readonly ConformanceCase[] {
     {
       name: 'an MSI wakes the vCPU it is sent to',
       run: withMachine(async (machine) => {
-        const { message, enable, told: value } = payloads.message(machine);
+        const expected = payloads.message(machine);
+        if (expected === undefined) return takesNoMessages(machine);
+        const { message, enable, told: value } = expected;
         machine.load(payloads.assemble(enable, tellDevice, waitAndTell(machine), powerOff));
         const vcpu = machine.start(0);
         await vcpu.exit();
@@ -194,7 +204,9 @@ export function commonCases(payloads: Payloads): readonly ConformanceCase[] {
       name: 'an interrupt event sends its MSI',
       run: withMachine(async (machine) => {
         using event = EventFd.create();
-        const { message, enable, told: value } = payloads.message(machine);
+        const expected = payloads.message(machine);
+        if (expected === undefined) return takesNoMessages(machine);
+        const { message, enable, told: value } = expected;
         using _registration = machine.vm.registerInterruptEvent(event, { kind: 'msi', ...message });
         machine.load(payloads.assemble(enable, tellDevice, waitAndTell(machine), powerOff));
         const vcpu = machine.start(0);

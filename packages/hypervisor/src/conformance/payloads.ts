@@ -46,8 +46,8 @@ export interface Payloads {
   readonly powerOff: Code;
   /** Waits for an interrupt, claims and ends it, and writes its number to an address, in 4 bytes. */
   waitAndTell(machine: ConformanceMachine, address: number): Code;
-  /** Makes ready for a message. */
-  message(machine: ConformanceMachine): ExpectedMessage;
+  /** Makes ready for a message; undefined for a machine that takes none. */
+  message(machine: ConformanceMachine): ExpectedMessage | undefined;
   /** Enables an edge-triggered line. */
   line(machine: ConformanceMachine, source: number): Expected;
   /** Two lines that the machine has, and numbers next to them that it has not. */

@@ -84,6 +84,8 @@ export interface KvmArchitecture {
   registers(vcpu: NativeVcpu): KvmRegisters;
   /** @param pages what the vCPU shares with the kernel */
   exits(pages: ArrayBuffer, ram: readonly RamRegion[]): ArchitectureExits;
+  /** The vCPU is about to go on after its run was stopped, for a time that the guest must not take for a lock-up. */
+  resume(vcpu: NativeVcpu): void;
   /** Numbers of the registers that are saved one by one. */
   stateRegisters(system: NativeSystem): Uint32Array;
   saveVcpu(vcpu: NativeVcpu, stateRegisters: Uint32Array): KvmState;

@@ -42,6 +42,7 @@ export class KvmVcpu implements Vcpu {
   readonly #exits: ArchitectureExits;
   readonly #commonExits: CommonExits;
   #stop: VcpuStop | undefined;
+  #wasStopped = false;
   #isOpen = true;
 
   /** @throws KvmError INVALID_STATE when the machine is gone or another thread has the vCPU */
@@ -71,6 +72,10 @@ export class KvmVcpu implements Vcpu {
     this.#registers.flush();
     this.#registers.invalidate();
     const attached = this.#attached;
+    if (this.#wasStopped) {
+      this.#wasStopped = false;
+      this.#architecture.resume(attached.vcpu);
+    }
     const words = this.#words;
     this.#stop = undefined;
     for (;;) {
@@ -90,6 +95,7 @@ export class KvmVcpu implements Vcpu {
       } else if (error === EINTR || error === EAGAIN) {
         // EAGAIN: a vCPU that waited for the guest to start it has something to do.
         if (native().takeStop(attached.vcpu)) {
+          this.#wasStopped = true;
           return { reason: 'stopped', detail: 'as requested' };
         }
       } else {

@@ -74,6 +74,8 @@ export type StructureCall =
   | 'KVM_GET_XSAVE'
   | 'KVM_GET_XSAVE2'
   | 'KVM_SET_XSAVE'
+  | 'KVM_GET_NESTED_STATE'
+  | 'KVM_SET_NESTED_STATE'
   | 'KVM_GET_XCRS'
   | 'KVM_SET_XCRS'
   | 'KVM_GET_DEBUGREGS'

@@ -50,12 +50,13 @@ function fromPayloads(payloads: Payloads, ...more: readonly Payloads[]): HostPro
     },
   });
   const message: InterruptProgram = {
-    name: 'a message',
+    name: 'a message, where there are any',
     setup,
     prepare(machine) {
-      const { enable, told, message: sent } = payloads.message(machine);
-      const code = assemble(enable, tell, payloads.waitAndTell(machine, device + 8), spin);
-      return { code: [...code], target: { kind: 'msi', ...sent }, told: Number(told) };
+      const expected = payloads.message(machine);
+      if (expected === undefined) return line(payloads, '').prepare(machine);
+      const code = assemble(expected.enable, tell, payloads.waitAndTell(machine, device + 8), spin);
+      return { code: [...code], target: { kind: 'msi', ...expected.message }, told: Number(expected.told) };
     },
   };
   return {

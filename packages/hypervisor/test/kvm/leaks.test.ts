@@ -4,10 +4,10 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { EventFd } from '@tsvmm/base';
 import { expect, it } from 'vitest';
-import { hlt, mov16, outAl, X86 } from '../../src/conformance/x86_64-assembler.ts';
-import { createMachine, LOCAL_APIC, MODE_16 } from '../../src/conformance/x86_64-machine.ts';
+import { ConformanceMachine } from '../../src/conformance/machine.ts';
 import { KvmHypervisor } from '../../src/kvm/kvm-hypervisor.ts';
-import { createLocalMachine, handlerOf, hasX86Kvm } from './support.ts';
+import { type HostPrograms, hostPrograms } from './host-programs.ts';
+import { createLocalMachine, handlerOf, hasKvm } from './support.ts';
 
 /** What of this process could stay behind: descriptors and mappings of KVM's and of guest memory, and threads. */
 function census() {
@@ -29,49 +29,55 @@ async function settle(): Promise<void> {
   }
 }
 
-const PROGRAM = [...mov16(X86.dx, 7), ...outAl, ...hlt];
-
-async function cycle(): Promise<void> {
+/** Everything that a machine can have, used once. */
+async function cycle({ setup, tellAndSpin, freeAddress, interrupts }: HostPrograms): Promise<void> {
   using event = EventFd.create();
-  await using machine = await createLocalMachine(MODE_16, PROGRAM, 2);
-  const { vm, vcpu, control } = machine;
-  const target = { kind: 'msi', addressLow: LOCAL_APIC, addressHigh: 0, data: 0x31 } as const;
-  vm.registerInterruptEvent(event, target);
-  vm.registerIoEvent({ space: 'pio', address: 8, length: 0, event });
+  using other = EventFd.create();
+  await using local = await createLocalMachine(setup, tellAndSpin, 2);
+  const { vm, vcpu, control, machine } = local;
+  const events = [event, other];
+  for (const { prepare } of interrupts.slice(0, events.length)) {
+    const next = events.pop();
+    if (next !== undefined) vm.registerInterruptEvent(next, prepare(machine).target);
+  }
+  machine.load(Uint8Array.from(tellAndSpin));
+  vm.registerIoEvent({ space: 'mmio', address: freeAddress + 8192, length: 0, event });
   const region = { descriptor: vm.memory.fd ?? -1, descriptorOffset: 0, readOnly: true };
-  vm.addMemoryRegion({ ...region, guestAddress: 2 ** 30, size: 4096 });
+  vm.addMemoryRegion({ ...region, guestAddress: freeAddress, size: 4096 });
   vm.createVcpu(1);
-  expect(vcpu.run(handlerOf({ pioWrite: () => control.requestStop() })).reason).toBe('stopped');
+  vm.saveState();
+  expect(vcpu.run(handlerOf({ mmioWrite: () => control.requestStop() })).reason).toBe('stopped');
 }
 
 /** The same with a thread for the vCPU, as the VMM has it. */
-async function threadCycle(): Promise<void> {
+async function threadCycle({ setup, tellAndSpin }: HostPrograms): Promise<void> {
   using hypervisor = new KvmHypervisor();
-  await using machine = await createMachine(hypervisor, MODE_16);
-  machine.load(Uint8Array.from(PROGRAM));
+  await using machine = await ConformanceMachine.create(hypervisor, setup);
+  machine.load(Uint8Array.from(tellAndSpin));
   await machine.start(0).exit();
 }
 
-/** A machine that fails when it is half made. */
-async function failingCycle(): Promise<void> {
+/** Machines that fail when they are half made. */
+async function failingCycle({ setup }: HostPrograms): Promise<void> {
   using hypervisor = new KvmHypervisor();
   const ram = [{ guestAddress: 1, size: 4096 }];
-  const machine = hypervisor.createVm({ architecture: 'x86_64', vcpuCount: 1, ram });
+  const machine = hypervisor.createVm({ ...setup.options, vcpuCount: 1, ram });
   await expect(machine).rejects.toThrow(/no memory for the guest/);
 }
 
-if (hasX86Kvm) {
+if (hasKvm) {
   it('leaves nothing behind after a hundred machines', async () => {
-    await cycle();
-    await threadCycle();
-    await failingCycle();
+    const programs = hostPrograms();
+    await cycle(programs);
+    await threadCycle(programs);
+    await failingCycle(programs);
     await settle();
     const before = census();
     for (let round = 0; round < 100; round++) {
-      await cycle();
+      await cycle(programs);
       if (round % 20 === 0) {
-        await threadCycle();
-        await failingCycle();
+        await threadCycle(programs);
+        await failingCycle(programs);
       }
     }
     await settle();

@@ -1,6 +1,6 @@
 import { HypervisorError } from '../../errors.ts';
 import type { KvmState } from '../architecture.ts';
-import { callStructure, KvmError, type NativeVcpu } from '../native.ts';
+import { callNumber, callStructure, KvmError, type NativeVcpu } from '../native.ts';
 import { partOf, restorePart, type StatePart, savePart } from '../saved-state.ts';
 
 /**
@@ -30,16 +30,21 @@ export function saveVcpu(vcpu: NativeVcpu, msrs: Uint32Array): KvmState {
   const state: Record<string, Uint8Array> = {};
   for (const [name, part] of Object.entries(PARTS)) state[name] = savePart(vcpu, part);
   state.xsave = readXsave(vcpu);
+  state.nested = readNested(vcpu);
+  state.tscFrequency = new Uint8Array(Uint32Array.of(callNumber(vcpu, 'KVM_GET_TSC_KHZ')).buffer);
   state.msrs = readMsrs(vcpu, msrs);
   return state;
 }
 
 /** Writes it to a vCPU of a machine like the one it came from. */
 export function restoreVcpu(vcpu: NativeVcpu, state: KvmState): void {
+  restoreTscFrequency(vcpu, partOf(state, 'tscFrequency', 4));
   for (const [name, part] of Object.entries(PARTS)) {
     if (name === 'localApic') {
       // MSRs first: the deadline timer lives in the APIC and is armed by one.
       writeMsrs(vcpu, partOf(state, 'msrs'));
+      // What it means depends on them and on EFER, and events may be of the nested guest.
+      writeNested(vcpu, partOf(state, 'nested'));
     }
     restorePart(vcpu, name, part, state);
     if (name === 'extendedControl') callStructure(vcpu, 'KVM_SET_XSAVE', partOf(state, 'xsave'));
@@ -57,6 +62,54 @@ export function readXsave(vcpu: NativeVcpu): Uint8Array {
       if (!(error instanceof KvmError) || error.code !== 'INVALID_ARGUMENT' || size >= XSAVE_LIMIT)
         throw error;
     }
+  }
+}
+
+/** `struct kvm_nested_state`: its header, of which the second word is the length of the whole. */
+const NESTED_HEADER = 128;
+const NESTED_LENGTH = 4;
+const NESTED_LIMIT = 65536;
+
+/** Where a guest that is a hypervisor is with its own guest; nothing where KVM does not know of such guests. */
+function readNested(vcpu: NativeVcpu): Uint8Array {
+  for (let size = 16384; ; size *= 2) {
+    const view = new DataView(new ArrayBuffer(size));
+    view.setUint32(NESTED_LENGTH, size, true);
+    try {
+      callStructure(vcpu, 'KVM_GET_NESTED_STATE', new Uint8Array(view.buffer));
+      return new Uint8Array(view.buffer.slice(0, view.getUint32(NESTED_LENGTH, true)));
+    } catch (error) {
+      if (!(error instanceof KvmError)) throw error;
+      if (error.errno === 'EINVAL' || error.errno === 'ENOTTY') return new Uint8Array();
+      if (error.errno !== 'E2BIG' || size >= NESTED_LIMIT) throw error;
+    }
+  }
+}
+
+function writeNested(vcpu: NativeVcpu, saved: Uint8Array): void {
+  if (saved.length === 0) return;
+  const bytes = saved.slice();
+  if (bytes.length < NESTED_HEADER) {
+    throw new HypervisorError('INVALID_ARGUMENT', `the saved nested state has only ${bytes.length} bytes`);
+  }
+  new DataView(bytes.buffer).setUint32(NESTED_LENGTH, bytes.length, true);
+  callStructure(vcpu, 'KVM_SET_NESTED_STATE', bytes);
+}
+
+/** Hosts whose clock runs at another speed can only follow with a CPU that scales the counter. */
+function restoreTscFrequency(vcpu: NativeVcpu, saved: Uint8Array): void {
+  const wanted = new DataView(saved.buffer, saved.byteOffset).getUint32(0, true);
+  const own = callNumber(vcpu, 'KVM_GET_TSC_KHZ');
+  if (wanted === own) return;
+  try {
+    callNumber(vcpu, 'KVM_SET_TSC_KHZ', wanted);
+  } catch (cause) {
+    if (!(cause instanceof KvmError) || cause.code === 'INVALID_STATE') throw cause;
+    throw new HypervisorError(
+      'INVALID_ARGUMENT',
+      `the vCPU was saved with a time stamp counter of ${wanted} kHz, and this host, of ${own} kHz, cannot scale it`,
+      { cause },
+    );
   }
 }
 

@@ -1,7 +1,7 @@
 import { HypervisorError } from '../../errors.ts';
 import type { VmOptions } from '../../hypervisor.ts';
 import type { KvmArchitecture } from '../architecture.ts';
-import { Capability, callNumber, callStructure, extension, type NativeSystem } from '../native.ts';
+import { Capability, callNumber, callStructure, extension, KvmError, type NativeSystem } from '../native.ts';
 import { Cpuid } from './cpuid.ts';
 import { X86Exits } from './exits.ts';
 import { X86KernelDevices } from './kernel-devices.ts';
@@ -76,6 +76,16 @@ export const x86_64: KvmArchitecture = {
   },
 
   exits: () => new X86Exits(),
+
+  resume(vcpu) {
+    try {
+      callNumber(vcpu, 'KVM_KVMCLOCK_CTRL');
+    } catch (error) {
+      // The guest does not use KVM's clock.
+      if (!(error instanceof KvmError) || error.errno !== 'EINVAL') throw error;
+    }
+  },
+
   stateRegisters: savedMsrs,
   registers: (vcpu) => new X86Registers(vcpu),
   saveVcpu,
