@@ -16,6 +16,7 @@ import {
   type PlatformDevices,
   platformOf,
   randomSeeds,
+  refuseOptions,
   type SerialPlacement,
 } from '@tsvmm/arch';
 import {
@@ -77,9 +78,10 @@ export class Aarch64Board implements Board {
   readonly vcpuRegisters: BootRegisters = {};
   readonly #options: BoardOptions;
 
-  /** @throws MachineError NO_ADDRESS_SPACE, OVERLAP for memory or a place for PCI that the layout has no room for */
+  /** @throws MachineError UNSUPPORTED for what this board does not have, NO_ADDRESS_SPACE, OVERLAP for memory or a place for PCI that the layout has no room for */
   constructor(options: BoardOptions) {
     const { ramSize, vcpuCount, addressBits, pci } = options;
+    refuseOptions('aarch64', options, ['acpiTables', 'smbios']);
     this.#options = options;
     this.vm = {
       architecture: 'aarch64',

@@ -12,6 +12,7 @@ import {
   type PlatformDevices,
   platformOf,
   randomSeeds,
+  refuseOptions,
   type SerialPlacement,
 } from '@tsvmm/arch';
 import { toBytes } from '@tsvmm/fdt';
@@ -38,8 +39,6 @@ import {
   SERIAL_SOURCES,
 } from './layout.ts';
 
-const NO_FIRMWARE = 'riscv64 machines have no firmware: start a kernel, without --bios';
-
 /** The riscv64 machine: S-mode guests on SBI, AIA interrupt controllers, PCI by CAM, four UARTs. */
 export class Riscv64Board implements Board {
   readonly architecture = 'riscv64';
@@ -52,12 +51,7 @@ export class Riscv64Board implements Board {
   /** @throws MachineError UNSUPPORTED for what this board does not have, NO_ADDRESS_SPACE for too much memory */
   constructor(options: BoardOptions) {
     const { ramSize, vcpuCount, addressBits } = options;
-    if (options.firmwareSize !== undefined) {
-      throw new MachineError('UNSUPPORTED', NO_FIRMWARE);
-    }
-    if (options.pci !== undefined) {
-      throw new MachineError('UNSUPPORTED', 'PCI of riscv64 machines cannot be moved: leave --pci out');
-    }
+    refuseOptions('riscv64', options, ['firmwareSize', 'pci', 'acpiTables', 'smbios']);
     this.#options = options;
     this.vm = {
       architecture: 'riscv64',
@@ -95,7 +89,7 @@ export class Riscv64Board implements Board {
   async boot(memory: GuestMemory, options: BootOptions): Promise<BootRegisters> {
     const { image } = options;
     if (image.kind !== 'kernel') {
-      throw new MachineError('UNSUPPORTED', NO_FIRMWARE);
+      throw new MachineError('UNSUPPORTED', 'riscv64 machines have no firmware: start a kernel');
     }
     const commandLine = new KernelCommandLine(COMMAND_LINE_MAXIMUM);
     for (const parameter of options.parameters) {

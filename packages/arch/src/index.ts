@@ -22,3 +22,4 @@ export { MachineError, type MachineErrorCode } from './errors.ts';
 export { KernelCommandLine } from './kernel-command-line.ts';
 export { loadFirmware, loadInitrd } from './load.ts';
 export { platformOf } from './platform.ts';
+export { refuseOptions } from './unsupported.ts';

@@ -104,6 +104,21 @@ describe('VirtualMachine', () => {
     await vm.stop();
   });
 
+  it('is refused what its board does not have', async () => {
+    const machine = { kernel: await kernel('no-acpi.img', riscv64Image([SPIN])) };
+    for (const [options, text] of [
+      [{ acpiTables: [machine.kernel] }, '--acpi-table'],
+      [{ smbios: { uuid: '0' } }, '--smbios'],
+      [{ pci: { memory: { start: 0, size: 4096 } } }, '--pci'],
+    ] as const) {
+      await expect(VirtualMachine.create({ ...machine, ...options })).rejects.toMatchObject({
+        name: 'MachineError',
+        code: 'UNSUPPORTED',
+        message: expect.stringContaining(text),
+      });
+    }
+  });
+
   it('says what to do about an image that does not fit or is broken off', async () => {
     const path = await kernel('truncated.img', resetKernel(0, 0));
     await truncate(path, 40);

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -144,6 +144,26 @@ describe.runIf(process.arch === 'x64' && existsSync('/dev/kvm'))('an x86_64 mach
     ];
     const { exit } = await runKernel(multiboot(code));
     expect(exit.kind).toBe('panic');
+  });
+
+  it('leaves no descriptor and no thread behind', { timeout: 120_000 }, async () => {
+    // hlt, for ever: interrupts are off
+    const kernel = await file(multiboot([0xf4, 0xeb, 0xfd]));
+    const cycle = async (): Promise<void> => {
+      await using vm = await VirtualMachine.create({
+        kernel,
+        hypervisor: { kind: 'kvm' },
+        cpus: { count: 2 },
+        serials: [{ type: 'sink' }],
+      });
+      await vm.start();
+      await vm.stop();
+    };
+    const counts = () => ['fd', 'task'].map((name) => readdirSync(`/proc/self/${name}`).length);
+    await cycle();
+    const before = counts();
+    for (let index = 0; index < 5; index++) await cycle();
+    expect(counts()).toEqual(before);
   });
 
   it.each<[string, VirtualMachineConfiguration, object]>([
