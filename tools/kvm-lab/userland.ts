@@ -27,10 +27,12 @@ export async function debianUserland(
   return {
     root,
     shared: [ROOT.replace(/\/$/, ''), defaultCacheDirectory()],
-    // build/Release is this machine's: the add-ons that were built for publishing are taken.
     environment: {
       PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+      // build/Release is this machine's: the add-ons that were built for publishing are taken.
       PREBUILDS_ONLY: '1',
+      // Debian leaves out of its Node what strips types.
+      NODE_OPTIONS: `--import=${new URL('guest/strip-types.mjs', import.meta.url)}`,
     },
     node: '/usr/bin/node',
   };
