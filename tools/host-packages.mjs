@@ -18,6 +18,7 @@ const PACKAGES = {
     'device-tree-compiler': 'dtc',
     dmidecode: 'dmidecode',
     e2fsprogs: 'mkfs.ext4',
+    fio: 'fio',
     fdisk: 'sfdisk',
     'g++-aarch64-linux-gnu': 'aarch64-linux-gnu-g++',
     'g++-riscv64-linux-gnu': 'riscv64-linux-gnu-g++',

@@ -146,6 +146,27 @@ export const lifetimeCases: readonly ConformanceCase[] = [
     },
   },
   {
+    name: 'leaves the event loop its turns, whatever follows on what',
+    async run({ open, folder }) {
+      await using executor = open();
+      using file = openFile(folder, pattern(4096));
+      const segments = segmentsOf(new Uint8Array(4096), [0, 4096]);
+      let isOver = false;
+      const { promise, resolve } = Promise.withResolvers<void>();
+      const endless = {
+        completed() {
+          // What is in the page cache ends at once.
+          if (isOver) resolve();
+          else executor.read(file.fd, 0, segments, endless, 0);
+        },
+      };
+      executor.read(file.fd, 0, segments, endless, 0);
+      await new Promise<void>((turn) => setTimeout(turn, 1));
+      isOver = true;
+      await promise;
+    },
+  },
+  {
     name: 'wakes a thread that blocks, whose event loop does not run',
     async run({ open, folder }) {
       await using executor = open();

@@ -30,6 +30,8 @@ const NOBODY = 0xffff_ffff;
 /** Most bytes of one transfer (the kernel's MAX_RW_COUNT, which depends on the page size, is not below). */
 const MAX_TRANSFER = 0x7fff_0000;
 const HIGH = 2 ** 32;
+/** How many batches of requests may be handed over without a turn of the event loop between them. */
+const FLUSHES_A_TURN = 64;
 const MODES = { allocate: 0, punchHole: FALLOC_PUNCH_HOLE, zeroRange: FALLOC_ZERO_RANGE } as const;
 
 /** The executor over a pair of queues in io_uring's format, whoever serves them. */
@@ -50,6 +52,8 @@ export class RingExecutor implements Executor {
   #queued = 0;
   #head = 0;
   #isFlushScheduled = false;
+  /** How often a flush was scheduled. */
+  #flushes = 0;
   #isReaping = false;
   #isClosed = false;
   #isDrained: (() => void) | undefined;
@@ -321,7 +325,9 @@ export class RingExecutor implements Executor {
     submissions[entry + Sqe.fd] = fd;
     if (!this.#isFlushScheduled) {
       this.#isFlushScheduled = true;
-      queueMicrotask(this.#flushSoon);
+      // Requests that end at once and are followed by others must not keep the event loop from its other work.
+      if (++this.#flushes % FLUSHES_A_TURN === 0) setImmediate(this.#flushSoon);
+      else queueMicrotask(this.#flushSoon);
     }
     return entry;
   }
