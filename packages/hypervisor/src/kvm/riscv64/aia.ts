@@ -31,7 +31,7 @@ const EIDELIVERY = 0x70;
 const EITHRESHOLD = 0x72;
 const EIP0 = 0x80;
 const EIE0 = 0xc0;
-const VCPU_SHIFT = 16n;
+const VCPU_SHIFT = 12n;
 
 /**
  * Creates APLIC and IMSICs for the vCPUs that are there.
