@@ -16,19 +16,28 @@ const MAX_EXTENTS = 200;
 /**
  * Does with an image whatever can be done with one. All that may come of hostile bytes is a {@link DiskError}; everything
  * else is thrown, and so is what damages an image that was sound.
+ * @param other the contents of the file that an image may name `other`
  */
-export async function exercise(bytes: Uint8Array, format: Format): Promise<void> {
+export async function exercise(
+  bytes: Uint8Array,
+  format: Format,
+  other: Uint8Array = new Uint8Array(0),
+): Promise<void> {
   const detected = await detectFormat(MemoryStorage.from(bytes));
   for (const as of detected === format ? [undefined] : [undefined, format]) {
     const forced = as === undefined ? {} : { format: as };
     await refusesOrWorks(async () => {
-      await using disk = await openDisk('image', { ...options(bytes), ...forced });
+      await using disk = await openDisk('image', { ...options(bytes, other), ...forced });
       await lookAt(disk);
     });
     const written = MemoryStorage.from(bytes);
     const wasSound = await isSound(written);
     await refusesOrWorks(async () => {
-      await using disk = await openDisk('image', { ...options(bytes, written), ...forced, writable: true });
+      await using disk = await openDisk('image', {
+        ...options(bytes, other, written),
+        ...forced,
+        writable: true,
+      });
       await change(disk);
     });
     // As raw, anything may be written to it.
@@ -40,12 +49,13 @@ export async function exercise(bytes: Uint8Array, format: Format): Promise<void>
 }
 
 /** Opens `image` in memory, and makes up whatever other files it names. */
-function options(bytes: Uint8Array, image = MemoryStorage.from(bytes)): OpenDiskOptions {
+function options(bytes: Uint8Array, other: Uint8Array, image = MemoryStorage.from(bytes)): OpenDiskOptions {
   return {
     l2CacheBytes: 0,
     refcountCacheBytes: 0,
     openStorage: (path) => {
       if (path === 'image') return image;
+      if (path === 'other') return MemoryStorage.from(other, path);
       // An image that names itself, or one like it.
       return MemoryStorage.from(path.includes('image') ? bytes : new Uint8Array(9000).fill(3), path);
     },

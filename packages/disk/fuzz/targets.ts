@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { FuzzTarget, FuzzTargets } from '../../../tools/fuzz/target.ts';
 import {
   createCompositeDisk,
   createDisk,
@@ -13,44 +14,69 @@ import {
   type Qcow2Format,
 } from '../src/index.ts';
 import { androidSparse, zstdSeekable } from '../test/support/builders.ts';
+import { differencingVhd, vhdxImage } from '../test/support/microsoft.ts';
+import { exercise } from './exercise.ts';
+import { pack, unpack, type Window } from './windows.ts';
 
-/** A format that is fuzzed. */
-export interface Target {
-  /** What the bytes are opened as, besides what they say they are. */
-  readonly format: Format;
-  /** Well-formed images to start from, small, each showing something else of the format. */
-  seeds(): Promise<readonly Uint8Array[]>;
-}
+/** What lies between is the contents of the disk, or zero. */
+const VHD_WINDOWS: readonly Window[] = [
+  { position: 0, length: 4096 },
+  { position: -512, length: 512 },
+];
+const KIB = 1024;
+const MIB = 2 ** 20;
+const VHDX_WINDOWS: readonly Window[] = [
+  { position: 0, length: 512 },
+  { position: 64 * KIB, length: 512 },
+  { position: 128 * KIB, length: 512 },
+  { position: 192 * KIB, length: 512 },
+  { position: 256 * KIB, length: 512 },
+  { position: 2 * MIB, length: 1024 },
+  { position: 2 * MIB + 64 * KIB, length: 1024 },
+  { position: 3 * MIB, length: 1024 },
+  { position: 3 * MIB + 32 * KIB, length: 512 },
+  { position: 4 * MIB, length: 1024 },
+  { position: 5 * MIB, length: 1024 },
+];
 
 /** What can be fuzzed, by the name that the command line takes. */
-export const TARGETS: Readonly<Record<string, Target>> = {
-  qcow2: { format: 'qcow2', seeds: qcow2Seeds },
-  composite: { format: 'composite', seeds: compositeSeeds },
-  'android-sparse': {
-    format: 'android-sparse',
-    seeds: async () => sparseContents().map((c) => androidSparse(c, 512)),
-  },
-  zstd: { format: 'zstd', seeds: async () => sparseContents().flatMap(zstdSeeds) },
-  vmdk: {
-    format: 'vmdk',
-    seeds: () =>
-      qemuSeeds('vmdk', ['monolithicSparse', 'monolithicFlat', 'twoGbMaxExtentSparse', 'streamOptimized']),
-  },
-  vhd: { format: 'vhd', seeds: () => qemuSeeds('vpc', ['dynamic', 'fixed']) },
-  vhdx: { format: 'vhdx', seeds: () => qemuSeeds('vhdx', ['dynamic']) },
+export const TARGETS: FuzzTargets = {
+  qcow2: target('qcow2', qcow2Seeds),
+  composite: target('composite', compositeSeeds),
+  'android-sparse': target('android-sparse', async () => sparseContents().map((c) => androidSparse(c, 512))),
+  zstd: target('zstd', async () => sparseContents().flatMap(zstdSeeds)),
+  vmdk: target('vmdk', vmdkSeeds, { other: vmdkExtent }),
+  vhd: target('vhd', vhdSeeds, { windows: VHD_WINDOWS, other: vhdBase }),
+  vhdx: target('vhdx', vhdxSeeds, { windows: VHDX_WINDOWS, other: vhdxBase }),
   // Detection: every image, and what is none.
-  raw: {
-    format: 'raw',
-    seeds: async () => [
-      ...(await compositeSeeds()),
-      ...(await qcow2Seeds()).slice(0, 1),
-      androidSparse(new Uint8Array(1024), 512),
-      zstdSeekable(new Uint8Array(1024), 512),
-      new Uint8Array(512),
-      new Uint8Array(0),
-    ],
-  },
+  raw: target('raw', async () => [
+    ...(await compositeSeeds()),
+    ...(await qcow2Seeds()).slice(0, 1),
+    androidSparse(new Uint8Array(1024), 512),
+    zstdSeekable(new Uint8Array(1024), 512),
+    new Uint8Array(512),
+    new Uint8Array(0),
+  ]),
 };
+
+/** @param format what the bytes are opened as, besides what they say they are */
+function target(
+  format: Format,
+  seeds: () => Promise<readonly Uint8Array[]>,
+  {
+    windows,
+    other = () => new Uint8Array(0),
+  }: { readonly windows?: readonly Window[]; readonly other?: () => Uint8Array } = {},
+): FuzzTarget {
+  let otherBytes: Uint8Array | undefined;
+  return {
+    seeds: async () => (windows ? (await seeds()).map((image) => pack(image, windows)) : await seeds()),
+    exercise: async (bytes) => {
+      otherBytes ??= other();
+      await exercise(windows ? unpack(bytes, windows) : bytes, format, otherBytes);
+    },
+  };
+}
 
 function sparseContents(): readonly Uint8Array[] {
   const mixed = new Uint8Array(6000).fill(9, 600, 3000);
@@ -113,27 +139,75 @@ async function compositeSeeds(): Promise<readonly Uint8Array[]> {
   }
 }
 
-/** Images that only others make. */
-async function qemuSeeds(format: string, subformats: readonly string[]): Promise<readonly Uint8Array[]> {
+async function vmdkSeeds(): Promise<readonly Uint8Array[]> {
+  const whole = ['monolithicSparse', 'streamOptimized'].flatMap((subformat) => qemuFiles('vmdk', subformat));
+  const [descriptor = Buffer.alloc(0)] = qemuFiles('vmdk', 'twoGbMaxExtentSparse');
+  const [flat = Buffer.alloc(0)] = qemuFiles('vmdk', 'monolithicFlat');
+  const inParts = [descriptor, flat].map((bytes) =>
+    Buffer.from(bytes.toString('latin1').replace(/"[^"]*\.vmdk"/, '"other"'), 'latin1'),
+  );
+  const based = inParts.map((bytes) =>
+    Buffer.from(
+      bytes.toString('latin1').replace(/parentCID=\w+/, 'parentCID=fffffffe\nparentFileNameHint="image"'),
+      'latin1',
+    ),
+  );
+  return [...whole, ...inParts, ...based];
+}
+
+/** What the disks in several files are made of. */
+function vmdkExtent(): Uint8Array {
+  return qemuFiles('vmdk', 'twoGbMaxExtentSparse')[1] ?? Buffer.alloc(0);
+}
+
+async function vhdSeeds(): Promise<readonly Uint8Array[]> {
+  return [
+    ...qemuFiles('vpc', 'dynamic'),
+    differencingVhd(vhdBase(), '.\\other', [0, 2, 3], Buffer.alloc(512, 5)),
+    differencingVhd(vhdBase(), '.\\image', [1], Buffer.alloc(512, 5)),
+  ];
+}
+
+function vhdBase(): Buffer {
+  return qemuFiles('vpc', 'dynamic')[0] ?? Buffer.alloc(0);
+}
+
+async function vhdxSeeds(): Promise<readonly Uint8Array[]> {
+  const bytes = Buffer.alloc(5000, 9);
+  const child = (name: string) =>
+    vhdxImage({
+      size: 4 * 2 ** 20,
+      id: 7,
+      parent: { parent_linkage: '{07070707-0707-0707-0707-070707070707}', relative_path: name },
+      blocks: [
+        { state: 'not-present' },
+        { state: 'partial', bytes, sectors: [0, 2, 3, 9] },
+        { state: 'zero' },
+        { state: 'undefined' },
+      ],
+    });
+  return [...qemuFiles('vhdx', 'dynamic,block_size=1M'), vhdxBase(), child('other'), child('image')];
+}
+
+function vhdxBase(): Buffer {
+  return vhdxImage({ size: 2 ** 21, id: 7, blocks: [{ state: 'full', bytes: Buffer.alloc(5000, 4) }] });
+}
+
+/** The image, and whatever other files it has, that QEMU makes. */
+function qemuFiles(format: string, subformat: string): readonly Buffer[] {
   const folder = mkdtempSync(join(tmpdir(), 'tsvmm-fuzz-'));
   try {
     const raw = join(folder, 'raw');
     writeFileSync(raw, new Uint8Array(100_352).fill(3, 70_000, 80_000));
-    return subformats.map((subformat) => {
-      const image = join(folder, subformat);
-      execFileSync('qemu-img', [
-        'convert',
-        '-f',
-        'raw',
-        '-O',
-        format,
-        '-o',
-        `subformat=${subformat}`,
-        raw,
-        image,
-      ]);
-      return readFileSync(image);
-    });
+    const image = join(folder, 'image.vmdk');
+    execFileSync('qemu-img', [
+      'convert',
+      ...['-f', 'raw', '-O', format, '-o', `subformat=${subformat}`],
+      raw,
+      image,
+    ]);
+    const others = readdirSync(folder).filter((name) => name.startsWith('image-'));
+    return [image, ...others.toSorted().map((name) => join(folder, name))].map((path) => readFileSync(path));
   } finally {
     rmSync(folder, { recursive: true });
   }

@@ -1,8 +1,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import { crc32c } from '@tsvmm/base';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { DiskError, type Format, MemoryStorage, mapDisk, openDisk } from '../src/index.ts';
+import { differencingVhd, seal, vhdxImage } from './support/microsoft.ts';
 import { expectEqual, pattern } from './support/model.ts';
 import { Folder, qemuImg, qemuIo } from './support/qemu.ts';
 
@@ -117,31 +117,6 @@ test.each(TAMPERED)(
   },
 );
 
-/** Makes checksums right again, so that changes get further. */
-function seal(bytes: Buffer): void {
-  for (const [at, length] of [
-    [64 * 1024, 4096],
-    [128 * 1024, 4096],
-    [192 * 1024, 65_536],
-    [256 * 1024, 65_536],
-  ] as const) {
-    if (at + length > bytes.length || !/^(head|regi)$/.test(bytes.toString('latin1', at, at + 4))) continue;
-    bytes.writeUInt32LE(0, at + 4);
-    bytes.writeUInt32LE(~crc32c(0xffff_ffff, bytes, at, at + length) >>> 0, at + 4);
-  }
-  sealVhd(bytes, 0, 512, 64, 'conectix');
-  sealVhd(bytes, 512, 1024, 36, 'cxsparse');
-  sealVhd(bytes, bytes.length - 512, 512, 64, 'conectix');
-}
-
-function sealVhd(bytes: Buffer, start: number, length: number, checksum: number, cookie: string): void {
-  if (start < 0 || start + length > bytes.length || bytes.toString('latin1', start, start + 8) !== cookie)
-    return;
-  bytes.writeUInt32BE(0, start + checksum);
-  const sum = bytes.subarray(start, start + length).reduce((total, byte) => total + byte, 0);
-  bytes.writeUInt32BE(~sum >>> 0, start + checksum);
-}
-
 async function use(bytes: Uint8Array, format: Format): Promise<void> {
   try {
     await using disk = await openDisk('image', {
@@ -193,48 +168,87 @@ test('VHD images with a parent read its sectors where they have none', async () 
   expect(await disk.extentAt(512)).toMatchObject({ length: 1024, depth: 0 });
   expect(await disk.extentAt(1536)).toMatchObject({ length: 1024, depth: 1 });
   child.fill(7, 512 + 40, 512 + 56);
-  sealVhd(child, 512, 1024, 36, 'cxsparse');
+  seal(child);
   writeFileSync(folder.file('child.vhd'), child);
   await expect(openDisk(folder.file('child.vhd'))).rejects.toMatchObject({ code: 'BAD_IMAGE' });
 });
 
-/** A differencing image by Microsoft's specification, that has some sectors of the first block. */
-function differencingVhd(parent: Buffer, name: string, sectors: readonly number[], sector: Buffer): Buffer {
-  const footer = Buffer.from(parent.subarray(parent.length - 512));
-  const header = Buffer.from(parent.subarray(512, 1536));
-  const uniqueId = footer.subarray(68, 84);
-  const blockLength = header.readUInt32BE(32);
-  const tableLength = Math.ceil((header.readUInt32BE(28) * 4) / 512) * 512;
-  const [tableOffset, locatorOffset] = [1536, 1536 + tableLength];
-  const blockOffset = locatorOffset + 512;
-  const bitmapLength = Math.ceil(blockLength / 512 / 8 / 512) * 512;
-  header.set(uniqueId, 40);
-  header.writeBigUInt64BE(BigInt(tableOffset), 16);
-  const locator = Buffer.from(name, 'utf16le');
-  header.writeUInt32BE(0x57327275, 576);
-  header.writeUInt32BE(1, 580);
-  header.writeUInt32BE(locator.length, 584);
-  header.writeBigUInt64BE(BigInt(locatorOffset), 592);
-  footer.fill(9, 68, 84);
-  footer.writeUInt32BE(4, 60);
-  footer.writeBigUInt64BE(512n, 16);
-  const image = Buffer.alloc(blockOffset + bitmapLength + blockLength + 512);
-  image.set(footer, 0);
-  image.set(header, 512);
-  image.fill(0xff, tableOffset, tableOffset + tableLength);
-  image.writeUInt32BE(blockOffset / 512, tableOffset);
-  image.set(locator, locatorOffset);
-  for (const index of sectors) {
-    const at = blockOffset + (index >> 3);
-    image[at] = (image[at] ?? 0) | (0x80 >> (index & 7));
-    image.set(sector, blockOffset + bitmapLength + index * 512);
-  }
-  image.set(footer, image.length - 512);
-  sealVhd(image, 0, 512, 64, 'conectix');
-  sealVhd(image, 512, 1024, 36, 'cxsparse');
-  sealVhd(image, image.length - 512, 512, 64, 'conectix');
-  return image;
-}
+/** [MS-VHDX] 2.6.2.6.3: linkage is the DataWriteGuid of the parent. */
+const linkage = (id: number) => {
+  const byte = id.toString(16).padStart(2, '0');
+  return `{${[4, 2, 2, 2, 6].map((count) => byte.repeat(count)).join('-')}}`.toUpperCase();
+};
+
+test.each([512, 4096] as const)(
+  'VHDX images with a parent, and sectors of %i bytes, read its sectors where they have none',
+  async (sectorLength) => {
+    using folder = new Folder();
+    const base = pattern(0, 6 * MIB, 1);
+    const chunks = Array.from({ length: 6 }, (_, i) => base.subarray(i * MIB, (i + 1) * MIB));
+    const size = 6 * MIB;
+    writeFileSync(
+      folder.file('base.vhdx'),
+      vhdxImage({ size, sectorLength, id: 7, blocks: chunks.map((bytes) => ({ state: 'full', bytes })) }),
+    );
+    // That the builder follows the specification: another program reads it too.
+    if (sectorLength === 512) {
+      qemuImg('convert', '-f', 'vhdx', '-O', 'raw', folder.file('base.vhdx'), folder.file('raw'));
+      expect(readFileSync(folder.file('raw')).equals(base)).toBe(true);
+    }
+    const fresh = pattern(0, MIB, 99);
+    const sectors = [0, 1, 7, 8, 9, 200, MIB / sectorLength - 1];
+    const child = (parent: Readonly<Record<string, string>>) =>
+      vhdxImage({
+        size,
+        sectorLength,
+        id: 8,
+        parent,
+        blocks: [
+          { state: 'not-present' },
+          { state: 'partial', bytes: fresh, sectors },
+          { state: 'full', bytes: fresh },
+          { state: 'zero' },
+          { state: 'unmapped' },
+          { state: 'partial', bytes: fresh, sectors: [3] },
+        ],
+      });
+    const expected = Buffer.from(base);
+    const put = (block: number, sector: number) =>
+      expected.set(
+        fresh.subarray(sector * sectorLength, (sector + 1) * sectorLength),
+        block * MIB + sector * sectorLength,
+      );
+    for (const sector of sectors) put(1, sector);
+    put(5, 3);
+    expected.set(fresh, 2 * MIB);
+    expected.fill(0, 3 * MIB, 5 * MIB);
+    const file = folder.file('child.vhdx');
+    for (const where of [
+      { relative_path: '.\\base.vhdx' },
+      { absolute_win32_path: 'C:\\disks\\base.vhdx' },
+    ]) {
+      writeFileSync(file, child({ parent_linkage: linkage(7), ...where }));
+      await using disk = await openDisk(file);
+      await expectEqual(disk, expected);
+      expect(await disk.extentAt(5)).toMatchObject({ kind: 'data', depth: 1, length: MIB - 5 });
+      expect(await disk.extentAt(MIB)).toMatchObject({ kind: 'data', depth: 0, length: 2 * sectorLength });
+      expect(await disk.extentAt(MIB + 2 * sectorLength)).toMatchObject({
+        depth: 1,
+        length: 5 * sectorLength,
+      });
+      expect(await disk.extentAt(3 * MIB)).toMatchObject({ kind: 'zero', depth: 0 });
+    }
+    for (const [locator, code] of [
+      [{ parent_linkage: linkage(9), relative_path: '.\\base.vhdx' }, 'BAD_IMAGE'],
+      [{ parent_linkage: linkage(7) }, 'BAD_IMAGE'],
+      [{ parent_linkage: linkage(7), relative_path: '.\\gone.vhdx' }, 'OPEN_FAILED'],
+      [{ parent_linkage: linkage(8), relative_path: '.\\child.vhdx' }, 'TOO_DEEP'],
+    ] as const) {
+      writeFileSync(file, child(locator));
+      await expect(openDisk(file)).rejects.toMatchObject({ code });
+    }
+  },
+);
 
 test('a VHDX image whose log has to be replayed is refused', async () => {
   using folder = new Folder();

@@ -1,7 +1,7 @@
 /**
- * Feeds broken images to the readers: `pnpm fuzz disk FORMAT [--minutes N] [--seed N]`. Every input is tried in a child
- * process whose time and memory are watched. What fails is written to `fuzz/found/`; put it into `fuzz/corpus/FORMAT/`
- * once it is fixed, and `pnpm test` tries it ever after.
+ * Feeds broken inputs to a package's readers: `pnpm fuzz PACKAGE TARGET [--minutes N] [--seed N]`. Every input is tried in
+ * a child process whose time and memory are watched. What fails is written to the package's `fuzz/found/`; put it into
+ * `fuzz/corpus/TARGET/` once it is fixed, and `pnpm test` tries it ever after.
  */
 import { fork } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -11,11 +11,10 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { deflateRawSync } from 'node:zlib';
 import type { ChildMessage } from './child.ts';
-import { TARGETS } from './targets.ts';
+import { fuzzedPackages, fuzzFolder, loadTargets } from './target.ts';
 
 /** Seconds that an input may take: thousands of times what one does. */
 const PATIENCE = 20;
-const FOUND = new URL('found/', import.meta.url);
 
 const { values, positionals } = parseArgs({
   args: process.argv.slice(2),
@@ -25,11 +24,11 @@ const { values, positionals } = parseArgs({
   },
   allowPositionals: true,
 });
-const [name = ''] = positionals;
-if (TARGETS[name] === undefined) {
-  console.error(`usage: pnpm fuzz disk ${Object.keys(TARGETS).join('|')} [--minutes N] [--seed N]`);
-  process.exit(2);
-}
+const [packageName = '', name = ''] = positionals;
+const packages = fuzzedPackages();
+if (!packages.includes(packageName)) usage(packages.join('|'), 'TARGET');
+const targets = await loadTargets(packageName);
+if (targets[name] === undefined) usage(packageName, Object.keys(targets).join('|'));
 const deadline = performance.now() + Number(values.minutes) * 60_000;
 const folder = mkdtempSync(join(tmpdir(), 'tsvmm-fuzz-'));
 const current = join(folder, 'input');
@@ -48,9 +47,13 @@ process.exitCode = failures > 0 ? 1 : 0;
 
 /** Runs a child until it fails, hangs, dies or time is up. */
 async function runChild(seed: number): Promise<void> {
-  const child = fork(fileURLToPath(new URL('child.ts', import.meta.url)), [name, String(seed), current], {
-    execArgv: ['--max-old-space-size=400'],
-  });
+  const child = fork(
+    fileURLToPath(new URL('child.ts', import.meta.url)),
+    [packageName, name, String(seed), current],
+    {
+      execArgv: ['--max-old-space-size=400'],
+    },
+  );
   const { promise, resolve } = Promise.withResolvers<void>();
   let before = 0;
   let failure = '';
@@ -90,8 +93,14 @@ function report(failure: string): void {
 }
 
 function save(kind: string, inputs: readonly Uint8Array[]): void {
-  mkdirSync(FOUND, { recursive: true });
+  const folder = join(fuzzFolder(packageName), 'found');
+  mkdirSync(folder, { recursive: true });
   for (const [index, bytes] of inputs.entries()) {
-    writeFileSync(new URL(`${name}-${kind}-${Date.now()}-${index}`, FOUND), deflateRawSync(bytes));
+    writeFileSync(join(folder, `${name}-${kind}-${Date.now()}-${index}`), deflateRawSync(bytes));
   }
+}
+
+function usage(packageNames: string, targetNames: string): never {
+  console.error(`usage: pnpm fuzz ${packageNames} ${targetNames} [--minutes N] [--seed N]`);
+  process.exit(2);
 }

@@ -49,12 +49,13 @@ const INTERESTING = [
   0x7fff_ffff_ffff_ffffn,
   0xffff_ffff_ffff_ffffn,
 ];
-const MAX_LENGTH = 64 * 1024;
+/** Bytes. QEMU's smallest VMDK image has 128 KiB. */
+const MAX_LENGTH = 144 * 1024;
 const HEADER = 256;
 
-/** An image like `image` with something wrong, or something of `other` in it. */
-export function mutate(image: Uint8Array, other: Uint8Array, random: Random): Uint8Array {
-  let bytes: Uint8Array = image.slice(0, MAX_LENGTH);
+/** An input like `input` with something wrong, or something of `other` in it. */
+export function mutate(input: Uint8Array, other: Uint8Array, random: Random): Uint8Array {
+  let bytes: Uint8Array = input.slice(0, MAX_LENGTH);
   const times = 1 + random.below(random.below(2) === 0 ? 2 : 6);
   for (let i = 0; i < times; i++) bytes = once(bytes, other, random);
   return bytes;

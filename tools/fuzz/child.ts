@@ -1,13 +1,13 @@
 /**
- * Fuzzes one format until it is ended, or until something is wrong. Arguments: format, random seed, the file that always
- * holds the bytes that are tried. Messages to the parent say how far it is, and what it found.
+ * Fuzzes one target until it is ended, or until something is wrong. Arguments: package, target, random seed, the file that
+ * always holds the bytes that are tried. Messages to the parent say how far it is, and what it found.
  */
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { inflateRawSync } from 'node:zlib';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { Coverage } from './coverage.ts';
-import { exercise } from './exercise.ts';
 import { mutate, Random } from './mutate.ts';
-import { TARGETS } from './targets.ts';
+import { corpusOf, type FuzzTarget, fuzzFolder, loadTargets } from './target.ts';
 
 /** What a child tells its parent. */
 export type ChildMessage =
@@ -18,17 +18,16 @@ export type ChildMessage =
 /** Resident memory, of all of the process, that no input may need: kibibytes. */
 const MAX_RESIDENT = 700 * 1024;
 
-const [name = '', seed = '1', current = ''] = process.argv.slice(2);
-const target = TARGETS[name];
-if (target === undefined) throw new Error(`There is no target ${name}.`);
+const [packageName = '', name = '', seed = '1', current = ''] = process.argv.slice(2);
+const target = await findTarget();
 const random = new Random(Number(seed));
-using coverage = new Coverage(new URL('../src/', import.meta.url).href);
-const corpus: Uint8Array[] = [...(await target.seeds()), ...committed(name)];
+using coverage = new Coverage(pathToFileURL(join(fuzzFolder(packageName), '../src/')).href);
+const corpus: Uint8Array[] = [...(await target.seeds()), ...corpusOf(packageName, name).values()];
 
-function committed(format: string): readonly Uint8Array[] {
-  const folder = new URL(`corpus/${format}/`, import.meta.url);
-  if (!existsSync(folder)) return [];
-  return readdirSync(folder).map((file) => inflateRawSync(readFileSync(new URL(file, folder))));
+async function findTarget(): Promise<FuzzTarget> {
+  const found = (await loadTargets(packageName))[name];
+  if (found === undefined) throw new Error(`${packageName} has no target ${name}.`);
+  return found;
 }
 
 function tell(message: ChildMessage): void {
@@ -38,7 +37,7 @@ function tell(message: ChildMessage): void {
 async function attempt(bytes: Uint8Array): Promise<boolean> {
   writeFileSync(current, bytes);
   try {
-    await exercise(bytes, target?.format ?? 'raw');
+    await target.exercise(bytes);
     const { maxRSS } = process.resourceUsage();
     if (maxRSS > MAX_RESIDENT) throw new Error(`${maxRSS} KiB of memory were in use`);
     return true;
