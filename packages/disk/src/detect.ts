@@ -1,4 +1,4 @@
-import { isFixedVhd, VHD_COOKIE } from './formats/vhd.ts';
+import { VHD_COOKIE } from './formats/vhd.ts';
 import { VHDX_SIGNATURE } from './formats/vhdx-header.ts';
 import { DESCRIPTOR_START } from './formats/vmdk/descriptor.ts';
 import { SPARSE_MAGIC } from './formats/vmdk/sparse-extent.ts';
@@ -24,21 +24,30 @@ const ANDROID_SPARSE_MAGIC = 0xed26_ff3a;
 const ZSTD_MAGIC = 0xfd2f_b528;
 /** The magics of zstd's skippable frames: the last four bits are free. */
 const ZSTD_SKIPPABLE = 0x184d_2a50;
-const PROBE_LENGTH = 4096;
+/** Bytes at the start of an image that say what it is. */
+export const DETECTION_LENGTH = 512;
 
-/** What an image is, by its first bytes (a fixed VHD, by its last); what nothing else claims is raw. */
+/**
+ * What an image is, by its first bytes; what nothing else claims is raw. So is a fixed VHD, which only its last sector
+ * marks: a guest whose disk is raw could write that too.
+ */
 export async function detectFormat(storage: Storage): Promise<Format> {
-  const bytes = new Uint8Array(PROBE_LENGTH);
+  const bytes = new Uint8Array(DETECTION_LENGTH);
   await storage.read(0, SegmentList.of(bytes));
+  return formatOfStart(bytes) ?? 'raw';
+}
+
+/** The format that claims these first {@link DETECTION_LENGTH} bytes; undefined when none does. */
+export function formatOfStart(bytes: Uint8Array): Exclude<Format, 'raw'> | undefined {
   const startsWith = (magic: string) =>
     [...magic].every((character, i) => bytes[i] === character.charCodeAt(0));
   if (startsWith(COMPOSITE_MAGIC)) return 'composite';
   if (startsWith(QCOW2_MAGIC)) return 'qcow2';
-  const word = new DataView(bytes.buffer).getUint32(0, true);
+  const word = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
   if (word === ANDROID_SPARSE_MAGIC) return 'android-sparse';
   if (word === ZSTD_MAGIC || (word & 0xffff_fff0) >>> 0 === ZSTD_SKIPPABLE) return 'zstd';
   if (startsWith(SPARSE_MAGIC) || startsWith(DESCRIPTOR_START)) return 'vmdk';
   if (startsWith(VHDX_SIGNATURE)) return 'vhdx';
-  if (startsWith(VHD_COOKIE) || (await isFixedVhd(storage))) return 'vhd';
-  return 'raw';
+  if (startsWith(VHD_COOKIE)) return 'vhd';
+  return undefined;
 }

@@ -18,6 +18,8 @@ export type DiskErrorCode =
   | 'OUT_OF_RANGE'
   /** The disk, or its format, does not take writes. */
   | 'READ_ONLY'
+  /** What would be written makes another format of an image that was opened without giving its format. */
+  | 'FORMAT_UNKNOWN'
   /** The disk was closed. */
   | 'CLOSED';
 

@@ -4,10 +4,11 @@ import { detectFormat, FORMATS, type Format } from './detect.ts';
 import type { Disk } from './disk.ts';
 import { DiskError } from './errors.ts';
 import { AndroidSparseDisk } from './formats/android-sparse.ts';
-import { VhdDisk } from './formats/vhd.ts';
+import { isFixedVhd, VhdDisk } from './formats/vhd.ts';
 import { VhdxDisk } from './formats/vhdx.ts';
 import { VmdkDisk } from './formats/vmdk/vmdk-disk.ts';
 import { ZstdDisk } from './formats/zstd-seekable.ts';
+import { ProbedRawDisk } from './probed-raw.ts';
 import type { Qcow2CacheOptions } from './qcow2/image.ts';
 import { openQcow2 } from './qcow2/open.ts';
 import { RawDisk } from './raw.ts';
@@ -25,8 +26,10 @@ export interface OpenDiskOptions extends Qcow2CacheOptions {
   /** Opens for writing too; false unless given. */
   readonly writable?: boolean;
   /**
-   * What the image is; found out by its first bytes unless given. Give it for raw images that a guest writes: it could
-   * make its disk look like another format.
+   * What the image is; found out by its first bytes unless given. Give it for raw images: where it is not given, writes
+   * that would make another format of the image are refused (`FORMAT_UNKNOWN`), since a guest could choose what its disk
+   * is opened as next time. Fixed VHD images, which end like no other but start like raw ones, are only known if it is
+   * given.
    */
   readonly format?: Format;
   /** Refuses images that another program uses: shared for readers, exclusive for a writer; true unless given. */
@@ -95,11 +98,22 @@ async function openAt(path: string, options: OpenDiskOptions, depth: number): Pr
       openStorage: async (name) => await openStorage(resolveBeside(path, name), { writable, lock, direct }),
       warn: (message) => options.onWarning?.(message),
     };
-    return await openFormat(format ?? (await detectFormat(storage)), storage, context);
+    return await (format ? openFormat(format, storage, context) : openDetected(storage, context));
   } catch (error) {
     await storage[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+async function openDetected(storage: Storage, context: OpenContext): Promise<Disk> {
+  const format = await detectFormat(storage);
+  if (format !== 'raw') return await openFormat(format, storage, context);
+  if (await isFixedVhd(storage)) {
+    context.warn(
+      `${storage.name} ends like a fixed VHD image, and is opened as raw: give the format 'vhd' if it is one, or 'raw'.`,
+    );
+  }
+  return storage.readOnly ? new RawDisk(storage) : new ProbedRawDisk(storage);
 }
 
 /** @throws DiskError TOO_DEEP */

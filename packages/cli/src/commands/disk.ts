@@ -10,7 +10,7 @@ const FORMAT_OPTION: OptionDefinition = {
   short: 'f',
   group: 'Image',
   value: 'FORMAT',
-  help: `What FILE is: ${FORMATS}; found out by its contents unless given`,
+  help: `What FILE is: ${FORMATS}; found out by its contents unless given, but for fixed vhd`,
   availability: BUILT,
 };
 
@@ -211,7 +211,7 @@ export const DISK_COMMANDS: readonly BuiltCommand[] = [
     maxOperands: 2,
     summary: 'Copy a disk image into another format',
     description: [
-      'Writes what SRC reads as, its backing images included, to DST. What is zero takes no space. DST gets its name when it is whole: what is interrupted leaves what was there before. A block device is written in place.',
+      'Writes what SRC reads as, its backing images included, to DST. What is zero takes no space. DST gets its name when it is whole: what is interrupted leaves what was there before. (What is killed at once, by SIGKILL or a loss of power, also leaves a hidden file beside DST, .DST. and twelve digits, which may be deleted.) A block device is written in place.',
     ],
     examples: [
       'tsvmm disk convert -O qcow2 disk.img disk.qcow2',
