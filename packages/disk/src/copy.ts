@@ -151,7 +151,10 @@ class PlainWriter {
   async finish(): Promise<void> {}
 }
 
-/** Writes clusters compressed, as many at once as there are threads for it. */
+/** Clusters that are being compressed at once: a few more than the thread pool has threads, so that none waits for work. */
+const MAX_COMPRESSING = 8;
+
+/** Writes clusters compressed. */
 class CompressingWriter {
   readonly unit: number;
   readonly #disk: Qcow2Disk;
@@ -180,7 +183,7 @@ class CompressingWriter {
         },
       );
       this.#running.add(task);
-      if (this.#running.size >= 4) await Promise.race(this.#running);
+      if (this.#running.size >= MAX_COMPRESSING) await Promise.race(this.#running);
       if (this.#error) throw this.#error.cause;
     }
   }

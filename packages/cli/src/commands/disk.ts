@@ -287,7 +287,7 @@ export const DISK_COMMANDS: readonly BuiltCommand[] = [
     ],
     examples: [
       'tsvmm disk from-tar rootfs.tar.zst root.img',
-      'docker export CONTAINER | tsvmm disk from-tar --size 8G --format qcow2 - root.qcow2',
+      'docker export NAME | tsvmm disk from-tar -s 8G -f qcow2 - root.qcow2',
       'tsvmm run -b root.img,root',
     ],
     options: FILESYSTEM_OPTIONS,

@@ -3,12 +3,14 @@ import {
   deflateRaw,
   inflateRawSync,
   type ZlibOptions,
-  zstdCompressSync,
+  type ZstdOptions,
+  zstdCompress,
   zstdDecompressSync,
 } from 'node:zlib';
 import type { CompressionType } from './header.ts';
 
 const deflate = promisify<Uint8Array, ZlibOptions, Uint8Array>(deflateRaw);
+const zstd = promisify<Uint8Array, ZstdOptions, Uint8Array>(zstdCompress);
 
 /** QEMU reads clusters with a window of 4 KiB. */
 const WINDOW_BITS = 12;
@@ -54,10 +56,7 @@ function zstdFrameLength(bytes: Uint8Array): number {
   return at + checksum;
 }
 
-/**
- * Compresses a cluster; undefined when that does not make it smaller. zlib, which takes a millisecond for 64 KiB, runs on
- * the thread pool; zstd takes less than the way there and back.
- */
+/** Compresses a cluster, on the thread pool; undefined when that does not make it smaller. */
 export async function compressCluster(
   type: CompressionType,
   bytes: Uint8Array,
@@ -66,7 +65,7 @@ export async function compressCluster(
   const chunkSize = bytes.length + 1024;
   const out =
     type === 'zstd'
-      ? zstdCompressSync(bytes, { chunkSize, pledgedSrcSize: bytes.length })
+      ? await zstd(bytes, { chunkSize, pledgedSrcSize: bytes.length })
       : await deflate(bytes, { windowBits: WINDOW_BITS, chunkSize });
   return out.length < bytes.length ? out : undefined;
 }

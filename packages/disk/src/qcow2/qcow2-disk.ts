@@ -31,6 +31,8 @@ export class Qcow2Disk implements Disk {
   readonly #writer: ClusterWriter;
   readonly #zeroing: Zeroing;
   readonly #resizing: Resizing;
+  /** Done when the compressed cluster that was given last is written, or has failed. */
+  #lastCompressed: Promise<void> = Promise.resolve();
   #isOpen = true;
 
   /** Takes over `image` and `backing`. */
@@ -99,7 +101,9 @@ export class Qcow2Disk implements Disk {
 
   /**
    * Writes a whole cluster compressed, or as it is when that takes no more space. A cluster that is already allocated is
-   * replaced. (Compressed clusters that are written later become ordinary ones.)
+   * replaced. (Compressed clusters that are written later become ordinary ones.) Several may be given at once, which must
+   * not be changed before they are written: they are compressed on several threads, and go to the image in the order of the
+   * calls.
    * @param position a multiple of the cluster size; the last cluster of the disk may be cut off
    */
   async writeCompressed(position: number, cluster: Uint8Array): Promise<void> {
@@ -117,7 +121,19 @@ export class Qcow2Disk implements Disk {
       whole = new Uint8Array(clusterSize);
       whole.set(cluster);
     }
-    const compressed = await compressCluster(this.header.compressionType, whole);
+    const compressing = compressCluster(this.header.compressionType, whole);
+    const written = Promise.all([compressing, this.#lastCompressed]).then(([compressed]) =>
+      this.#writeCompressed(position, cluster, compressed),
+    );
+    this.#lastCompressed = written.catch(() => undefined);
+    await written;
+  }
+
+  async #writeCompressed(
+    position: number,
+    cluster: Uint8Array,
+    compressed: Uint8Array | undefined,
+  ): Promise<void> {
     if (!compressed) {
       await this.write(position, cluster);
       return;
