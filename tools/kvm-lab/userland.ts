@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import {
   defaultCacheDirectory,
@@ -9,18 +10,23 @@ import { describeProgress, type PrepareOptions, type Userland } from './platform
 
 /** The release whose Node runs this project's sources. */
 const SUITE = 'forky';
-const PACKAGES = ['nodejs', 'dash', 'coreutils', 'grep', 'sed', 'util-linux', 'iproute2'];
+// Python is what tests compare with.
+const PACKAGES = ['nodejs', 'dash', 'coreutils', 'grep', 'sed', 'util-linux', 'iproute2', 'python3'];
 
 /** What an L1 has that cannot use this machine's programs: Debian's Node and a few tools, and this checkout. */
 export async function debianUserland(
   architecture: GuestArchitecture,
   options: PrepareOptions,
 ): Promise<Omit<Userland, 'emulator'>> {
+  const recipe = createHash('sha256')
+    .update([SUITE, ...PACKAGES].join())
+    .digest('hex')
+    .slice(0, 8);
   const root = await fetchTree({
     architecture,
     suite: SUITE,
     packages: PACKAGES,
-    directory: join(options.directory, `root-${architecture}`),
+    directory: join(options.directory, `root-${architecture}-${recipe}`),
     signal: options.signal,
     onProgress: describeProgress(`the userland of ${architecture}`, options.onProgress),
   });
