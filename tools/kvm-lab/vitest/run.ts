@@ -1,4 +1,4 @@
-import { startVitest } from 'vitest/node';
+import { parseCLI, startVitest } from 'vitest/node';
 import { ClosingLine } from '../../closing-line.ts';
 import type { Level1 } from '../level1.ts';
 import { LabWorker, labPool } from './pool.ts';
@@ -8,13 +8,14 @@ const KVM_TESTS = ['packages/base/test/', 'packages/hypervisor/test/kvm', 'test/
 
 /**
  * Runs test files in an L1, one after the other, under the configuration of the workspace.
- * @param filters as on Vitest's command line: parts of the files' paths; the tests that are about KVM when empty
+ * @param filters Vitest's command line: parts of files' paths and options; the tests that are about KVM without paths
  * @returns whether all have passed
  */
 export async function runTests(level1: Level1, filters: readonly string[]): Promise<boolean> {
-  const files = filters.length > 0 ? [...filters] : KVM_TESTS;
+  const { filter, options } = parseCLI(['vitest', ...filters]);
   const worker = await LabWorker.launch(level1);
-  const vitest = await startVitest('test', files, {
+  const vitest = await startVitest('test', filter.length > 0 ? filter : KVM_TESTS, {
+    ...options,
     watch: false,
     pool: labPool(worker),
     // One process for all: a start of Node takes an emulated CPU seconds.
