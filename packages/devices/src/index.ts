@@ -126,7 +126,12 @@ export type { BackendContext, VirtioBackend } from './virtio/backend.ts';
 export { BackendHost, type BackendHostOptions, type BrokenDevice } from './virtio/backend-host.ts';
 export { BlockBackend } from './virtio/block/block-backend.ts';
 export { BLOCK_ID_LENGTH, type BlockOptions, blockModel } from './virtio/block/model.ts';
-export { ConsoleBackend, type ConsoleOptions, consoleModel } from './virtio/console/console.ts';
+export {
+  ConsoleBackend,
+  type ConsoleBackendOptions,
+  type ConsoleOptions,
+  consoleModel,
+} from './virtio/console/console.ts';
 export {
   type FeatureSet,
   featureSet,

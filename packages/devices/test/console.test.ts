@@ -17,11 +17,11 @@ class CollectingSink implements SerialSink {
   async [Symbol.asyncDispose](): Promise<void> {}
 }
 
-async function startConsole(capacity = 1024) {
+async function startConsole(capacity = 1024, inputAfterOutput = false) {
   const output = ByteRing.create(capacity);
   const input = ByteRing.create(capacity);
   const machine = await startMachine([
-    VirtioPciDevice.console(output, input, { size: { columns: 132, rows: 43 } }),
+    VirtioPciDevice.console(output, input, { size: { columns: 132, rows: 43 }, inputAfterOutput }),
   ]);
   const driver = new VirtioDriver(machine.guest, 1);
   driver.enableMsix();
@@ -70,6 +70,25 @@ test('output that is larger than the ring arrives whole, and the driver gets its
     expect(running.broken).toEqual([]);
   }
   expect(Buffer.concat(sink.chunks).equals(sent)).toBe(true);
+});
+
+test('input waits for the first output where it is asked to', async () => {
+  await using machine = await startConsole(1024, true);
+  const { guest, driver, queues, input } = machine;
+  const [receive, transmit] = queues;
+  if (receive === undefined || transmit === undefined) throw new Error('no queue');
+  input.write(Buffer.from('early'));
+  const address = guest.allocate(64);
+  const seen = guest.interrupts.message(8 + RECEIVE);
+  receive.add([{ address, length: 64, write: true }]);
+  driver.kick(RECEIVE);
+  transmit.add([{ address: guest.allocate(1), length: 1 }]);
+  const beforeOutput = receive.take();
+  driver.kick(TRANSMIT);
+  await guest.interrupts.nextMessage(8 + RECEIVE, seen);
+  expect(beforeOutput).toBeUndefined();
+  expect(receive.take()).toMatchObject({ length: 5 });
+  expect(Buffer.from(guest.bytes(address, 5)).toString()).toBe('early');
 });
 
 test('a megabyte of input arrives whole through the few buffers that the driver has', async () => {

@@ -57,7 +57,20 @@ describe('an unmodified Debian guest', () => {
         'head -c 32 /dev/hwrng | wc -c',
         'poweroff -f',
       ],
-      { cpus: { count: 2 }, blocks: [{ path: disk, id: 'tsvmm-disk' }] },
+      {
+        cpus: { count: 2 },
+        blocks: [{ path: disk, id: 'tsvmm-disk' }],
+        // What was typed before Linux has a driver for it is not lost.
+        serials: [
+          {
+            type: 'file',
+            path: join(folder, 'two-harts.log'),
+            hardware: 'virtio-console',
+            console: true,
+            stdin: true,
+          },
+        ],
+      },
     );
     expect(exit.kind).toBe('stop');
     expect(output).toMatch(/^riscv64\r?\n2\r?\n0-1\r?$/m);

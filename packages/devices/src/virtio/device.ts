@@ -9,7 +9,12 @@ import { ByteRing } from '../serial/byte-ring.ts';
 import type { VirtioBackend } from './backend.ts';
 import { BlockBackend } from './block/block-backend.ts';
 import { type BlockOptions, blockModel } from './block/model.ts';
-import { ConsoleBackend, type ConsoleOptions, consoleModel } from './console/console.ts';
+import {
+  ConsoleBackend,
+  type ConsoleBackendOptions,
+  type ConsoleOptions,
+  consoleModel,
+} from './console/console.ts';
 import { RngBackend, rngModel } from './rng/rng.ts';
 import type { VirtioDeviceModel } from './transport/registers.ts';
 import {
@@ -50,6 +55,7 @@ export type BackendDescriptor =
       readonly kind: 'console';
       readonly output: SharedArrayBuffer;
       readonly input: SharedArrayBuffer | undefined;
+      readonly options: ConsoleBackendOptions;
     }
   | { readonly kind: 'rng' };
 
@@ -125,11 +131,16 @@ export class VirtioPciDevice implements PciDevice {
   }
 
   /** A console with one port. */
-  static console(output: ByteRing, input?: ByteRing, options: ConsoleOptions = {}): VirtioPciDevice {
+  static console(
+    output: ByteRing,
+    input?: ByteRing,
+    { inputAfterOutput = false, ...options }: ConsoleOptions & ConsoleBackendOptions = {},
+  ): VirtioPciDevice {
     return new VirtioPciDevice('virtio-console', consoleModel(options), CONSOLE_CLASS, {
       kind: 'console',
       output: output.state,
       input: input?.state,
+      options: { inputAfterOutput },
     });
   }
 
@@ -182,6 +193,7 @@ export async function openBackend(
       return new ConsoleBackend(
         new ByteRing(descriptor.output),
         descriptor.input && new ByteRing(descriptor.input),
+        descriptor.options,
       );
     case 'rng':
       return new RngBackend();

@@ -102,7 +102,8 @@ export async function createConsoles(
       busEntries.pio.push(debugcon(serial, ports, output));
     } else {
       device = `hvc${serial.num - 1}`;
-      virtioDevices.push(cleanup.use(VirtioPciDevice.console(output, input)));
+      const options = { inputAfterOutput: serial.console };
+      virtioDevices.push(cleanup.use(VirtioPciDevice.console(output, input, options)));
     }
     if (serial.console) {
       parameters.push(`console=${device}`);

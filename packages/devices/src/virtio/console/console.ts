@@ -34,6 +34,15 @@ export function consoleModel({ size }: ConsoleOptions): VirtioDeviceModel {
   };
 }
 
+/** What a console does beside what its guest sees. */
+export interface ConsoleBackendOptions {
+  /**
+   * Whether input waits for the driver's first output. Linux gives its receive buffers away before it has set up the port,
+   * and discards what arrives until then; a console that the kernel writes to has output as soon as that is done.
+   */
+  readonly inputAfterOutput?: boolean;
+}
+
 /** Moves bytes between the port's queues and its rings; whichever side is slow makes the other one wait. */
 export class ConsoleBackend implements VirtioBackend {
   readonly #input: ByteRing | undefined;
@@ -42,10 +51,14 @@ export class ConsoleBackend implements VirtioBackend {
   /** Bytes of the transmit request at hand that are in the output ring already. */
   #transmitted = 0;
   #waitsForInput = false;
+  readonly #inputAfterOutput: boolean;
+  /** The driver has sent something since it took the device over. */
+  #hasOutput = false;
 
-  constructor(output: ByteRing, input?: ByteRing) {
+  constructor(output: ByteRing, input?: ByteRing, options: ConsoleBackendOptions = {}) {
     this.#output = output;
     this.#input = input;
+    this.#inputAfterOutput = options.inputAfterOutput ?? false;
   }
 
   activate(context: BackendContext): void {
@@ -53,7 +66,10 @@ export class ConsoleBackend implements VirtioBackend {
   }
 
   reset(queue?: Virtqueue): undefined {
-    if (!queue) this.#context = undefined;
+    if (!queue) {
+      this.#context = undefined;
+      this.#hasOutput = false;
+    }
     if (!queue || queue.index === TRANSMIT_QUEUE) this.#transmitted = 0;
   }
 
@@ -85,11 +101,16 @@ export class ConsoleBackend implements VirtioBackend {
     }
     this.#transmitted = 0;
     queue.push(queue.head, 0);
+    if (!this.#hasOutput) {
+      this.#hasOutput = true;
+      if (this.#inputAfterOutput) this.#context?.wake(RECEIVE_QUEUE);
+    }
     return true;
   }
 
   #receive(queue: Virtqueue): boolean {
     const input = this.#input;
+    if (this.#inputAfterOutput && !this.#hasOutput) return false;
     if (!input || input.available === 0) {
       if (input && !input.closed && !this.#waitsForInput) {
         this.#waitsForInput = true;
