@@ -197,6 +197,40 @@ test('more subdirectories than links can count', async () => {
   });
 }, 120_000);
 
+test('a tree of 100,000 files', async () => {
+  using folder = new Folder();
+  const image = folder.file('image');
+  const COUNT = 100_000;
+  // A few directories with ten thousand names each, and many with a hundred.
+  const nameOf = (index: number) =>
+    index % 2 === 0 ? `large-${index % 10}/name-${index}` : `small-${index % 499}/name-${index}`;
+  const lengthOf = (index: number) => (index % 1000 === 0 ? 5000 : 0);
+  const directories = new Set<string>();
+  function* entries(): Generator<Entry> {
+    for (let i = 0; i < COUNT; i++) yield file(nameOf(i), Buffer.alloc(lengthOf(i), 'x'));
+  }
+  for (let i = 0; i < COUNT; i++) directories.add(nameOf(i).split('/')[0] ?? '');
+  await makeImage(image, entries);
+  expect(complaints(image)).toBe('');
+  const expected = new Map(Array.from({ length: COUNT }, (_, i) => [nameOf(i), lengthOf(i)]));
+  const paths = [...directories];
+  // debugfs lists a name in a line of `/inode/mode/uid/gid/name/size/`.
+  const listing = debugfs(image, ...paths.flatMap((path) => [`cd /${path}`, 'pwd', 'ls -p']));
+  const wrong: string[] = [];
+  let path = '';
+  for (const line of listing.split('\n')) {
+    const here = /^\[pwd\]\s+INODE:\s+\d+\s+PATH: \/(.*)$/.exec(line)?.[1];
+    if (here !== undefined) path = here;
+    const [, , mode, uid, , name, size] = line.split('/');
+    if (!/^\/\d/.test(line) || name === '.' || name === '..') continue;
+    const length = expected.get(`${path}/${name}`);
+    if (mode !== '100644' || uid !== '1000' || size !== String(length)) wrong.push(line);
+    expected.delete(`${path}/${name}`);
+  }
+  expect(wrong).toEqual([]);
+  expect(expected.size).toBe(0);
+});
+
 test('the same entries and numbers give the same bytes, in any format of disk', async () => {
   using folder = new Folder();
   const uuid = '01234567-89ab-cdef-0123-456789abcdef';

@@ -3,6 +3,7 @@ import { gzipSync, zstdCompressSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type Entry, Ext2Error, readTar } from '../src/index.ts';
+import { sealHeaders } from './support/tar.ts';
 import { complaints, debugfs, extract, Folder, makeImage, python, run } from './support/tools.ts';
 
 /** Chunks of odd lengths, as a pipe gives them. */
@@ -197,6 +198,22 @@ t = tarfile.open(fileobj=out, mode='w', format=tarfile.PAX_FORMAT); add(t, ${JSO
     });
   });
 
+  test.each([
+    ['one entry', 'XHDTYPE', 'key=', 2 ** 20],
+    ['all entries', 'XGLTYPE', 'key%d=', 2 ** 16],
+  ])('headers about %s without an end', async (_, type, key, limit) => {
+    const archive = pythonTar(`
+t = tarfile.open(fileobj=out, mode='w', format=tarfile.USTAR_FORMAT)
+for i in range(${limit} // 1000 + 2):
+    key = '${key}'.replace('%d', str(i)).encode()
+    add(t, 'h', tarfile.${type}, data=b'1000 ' + key + b'v' * (1000 - 5 - len(key) - 1) + b'\\n')
+t.close()`);
+    await expect(readAll(pieces(archive))).rejects.toMatchObject({
+      code: 'BAD_ARCHIVE',
+      message: expect.stringContaining(String(limit)),
+    });
+  });
+
   test('what is cut off, empty or no archive', async () => {
     const archive = pythonTar(
       `t = tarfile.open(fileobj=out, mode='w'); add(t, 'a', data=b'x' * 2000); t.close()`,
@@ -244,13 +261,3 @@ t.close()`);
     );
   });
 });
-
-/** Makes the checksums of all blocks right that look like headers, so that changes get further. */
-function sealHeaders(bytes: Buffer): void {
-  for (let at = 0; at + 512 <= bytes.length; at += 512) {
-    if (bytes.toString('latin1', at + 257, at + 262) !== 'ustar') continue;
-    bytes.fill(' ', at + 148, at + 156);
-    const sum = bytes.subarray(at, at + 512).reduce((total, byte) => total + byte, 0);
-    bytes.write(`${sum.toString(8).padStart(6, '0')}\0 `, at + 148, 'latin1');
-  }
-}

@@ -7,8 +7,10 @@ import { BLOCK_LENGTH, decodeHeader, type Header } from './header.ts';
 import { decodeAclText, decodeDecimal, decodePax, decodeTime, type PaxRecord } from './pax.ts';
 import { oldSparseMap, paxSparseMap, type SparseMap, SparseMapError } from './sparse.ts';
 
-/** Bytes of an extended header, or a long name, at most: enough for all the attributes that Linux allows a file. */
+/** Bytes of extended headers and long names before an entry, at most: enough for all the attributes that Linux allows a file. */
 const MAX_EXTENSION = 2 ** 20;
+/** Bytes of the records that are about all entries, at most: each entry goes through them. */
+const MAX_GLOBAL = 2 ** 16;
 const XATTR_PREFIX = 'SCHILY.xattr.';
 const LIBARCHIVE_XATTR_PREFIX = 'LIBARCHIVE.xattr.';
 const ACLS: Readonly<Record<string, string>> = {
@@ -24,7 +26,11 @@ interface Extensions {
   readonly records: readonly PaxRecord[];
   readonly path?: Buffer;
   readonly linkPath?: Buffer;
+  /** Bytes of all these headers. */
+  readonly length: number;
 }
+
+const NO_EXTENSIONS: Extensions = { records: [], length: 0 };
 
 /**
  * The entries of a tar archive: v7, ustar, GNU's or pax, as it is or compressed by gzip or zstd, from a stream that is
@@ -44,6 +50,7 @@ class TarReader {
   readonly #reader: ByteReader;
   /** Records for all entries that follow. */
   readonly #global = new Map<string, PaxRecord>();
+  #globalLength = 0;
   /** Where the data of the current entry ends, padding included. */
   #end = 0;
 
@@ -52,7 +59,7 @@ class TarReader {
   }
 
   async *entries(): AsyncGenerator<Entry, void, undefined> {
-    let extensions: Extensions = { records: [] };
+    let extensions = NO_EXTENSIONS;
     for (;;) {
       await this.#reader.skip(this.#end - this.#reader.position);
       const position = this.#reader.position;
@@ -70,7 +77,7 @@ class TarReader {
       }
       const records = [...this.#global.values(), ...extensions.records];
       const entry = await this.#entry(header, { ...extensions, records });
-      extensions = { records: [] };
+      extensions = NO_EXTENSIONS;
       if (entry) yield entry;
     }
   }
@@ -81,37 +88,54 @@ class TarReader {
 
   /** Takes a header that is about the next one; undefined when it is not such a one. */
   async #extension(header: Header, extensions: Extensions): Promise<Extensions | undefined> {
+    const length = extensions.length + header.size;
     switch (header.typeflag) {
       case 'x':
-      case 'X':
-        return { ...extensions, records: [...extensions.records, ...(await this.#records(header))] };
+      case 'X': {
+        const records = await this.#records(header, length);
+        return { ...extensions, length, records: [...extensions.records, ...records] };
+      }
       case 'g':
-        for (const record of await this.#records(header)) this.#global.set(record.key, record);
+        for (const record of await this.#records(header, header.size)) this.#setGlobal(header, record);
         return extensions;
       case 'L':
-        return { ...extensions, path: await this.#longName(header) };
+        return { ...extensions, length, path: await this.#longName(header, length) };
       case 'K':
-        return { ...extensions, linkPath: await this.#longName(header) };
+        return { ...extensions, length, linkPath: await this.#longName(header, length) };
       default:
         return undefined;
     }
   }
 
-  async #records(header: Header): Promise<readonly PaxRecord[]> {
-    const records = decodePax(await this.#extensionBytes(header));
+  #setGlobal(header: Header, record: PaxRecord): void {
+    const old = this.#global.get(record.key);
+    if (old) this.#globalLength -= lengthOf(old);
+    this.#globalLength += lengthOf(record);
+    if (this.#globalLength > MAX_GLOBAL) {
+      throw fail('BAD_ARCHIVE', header.path, `more than ${MAX_GLOBAL} bytes are said about all entries.`);
+    }
+    this.#global.set(record.key, record);
+  }
+
+  async #records(header: Header, length: number): Promise<readonly PaxRecord[]> {
+    const records = decodePax(await this.#extensionBytes(header, length));
     if (!records) throw fail('BAD_ARCHIVE', header.path, 'the extended header is not well formed.');
     return records;
   }
 
-  async #longName(header: Header): Promise<Buffer> {
-    const bytes = await this.#extensionBytes(header);
+  async #longName(header: Header, length: number): Promise<Buffer> {
+    const bytes = await this.#extensionBytes(header, length);
     const end = bytes.indexOf(0);
     return Buffer.from(end < 0 ? bytes : bytes.subarray(0, end));
   }
 
-  async #extensionBytes(header: Header): Promise<Buffer> {
-    if (header.size > MAX_EXTENSION) {
-      throw fail('BAD_ARCHIVE', header.path, `a header of ${header.size} bytes is longer than any can be.`);
+  async #extensionBytes(header: Header, length: number): Promise<Buffer> {
+    if (length > MAX_EXTENSION) {
+      throw fail(
+        'BAD_ARCHIVE',
+        header.path,
+        `${length} bytes of headers are about one entry; ${MAX_EXTENSION} is the limit.`,
+      );
     }
     const bytes = await this.#reader.read(header.size);
     if (!bytes) throw this.#reader.truncated();
@@ -234,6 +258,10 @@ class TarReader {
       }
     }
   }
+}
+
+function lengthOf({ key, value }: PaxRecord): number {
+  return key.length + value.length;
 }
 
 function decodeXattrs(records: readonly PaxRecord[], path: Buffer): Map<string, Uint8Array> {
