@@ -12,14 +12,11 @@ const kvmLab = (...words: string[]) =>
 const PATIENCE = 900_000;
 
 test('KVM runs what the tests promise on real hardware virtualization', { timeout: PATIENCE }, () => {
-  const { status, stdout, stderr } = kvmLab(
-    'test',
-    'x86_64',
-    '--',
-    'packages/hypervisor/test/kvm-conformance',
-  );
+  const files = ['test/kvm/host', 'packages/hypervisor/test/kvm-conformance'];
+  const { status, stdout, stderr } = kvmLab('test', 'x86_64', '--', ...files);
   expect(status, stdout + stderr).toBe(0);
-  expect(stdout).toMatch(/2 passed/);
+  // The first of them passes in the lab only.
+  expect(stdout).toMatch(/test\/kvm\/host.test.ts/);
 });
 
 describe('an L1', { timeout: PATIENCE }, () => {
