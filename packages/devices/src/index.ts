@@ -143,7 +143,9 @@ export {
 export {
   type BackendDescriptor,
   type BackendEnvironment,
+  type DeviceDescription,
   type DiskImage,
+  describeBlockDevice,
   type IntxDescriptor,
   openBackend,
   type VirtioPciDescriptor,

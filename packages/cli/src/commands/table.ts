@@ -1,6 +1,7 @@
 import { BUILT } from '../options/definition.ts';
 import { RUN_OPTIONS } from '../options/run.ts';
 import type { BuiltCommand, CommandDefinition } from './definition.ts';
+import { DEVICE_COMMANDS } from './device.ts';
 import { DISK_COMMANDS } from './disk.ts';
 import { GUEST_COMMANDS } from './guest.ts';
 import { UNBUILT_COMMANDS } from './unbuilt.ts';
@@ -60,6 +61,7 @@ export const BUILT_COMMANDS: readonly BuiltCommand[] = [
   RUN,
   ...GUEST_COMMANDS,
   ...DISK_COMMANDS,
+  ...DEVICE_COMMANDS,
   ...INFORMATION_COMMANDS,
 ];
 

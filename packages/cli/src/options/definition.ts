@@ -7,6 +7,7 @@ export const GROUPS = [
   'File system',
   'Disks',
   'Consoles',
+  'Connection',
   'Network',
   'Shared files',
   'Graphics, input and sound',

@@ -111,23 +111,15 @@ export class VirtioPciDevice implements PciDevice {
   }
 
   /**
-   * A disk from an image of any format. It is opened here only to learn its size; whoever attaches the back end opens
-   * and locks it.
+   * A disk from an image of any format.
    * @throws DeviceError BACKEND_FAILED, BAD_OPTION
    */
   static async block(
     disk: DiskImage,
     options: Omit<BlockOptions, 'size' | 'readOnly'> = {},
   ): Promise<VirtioPciDevice> {
-    const { path, format } = disk;
-    await using image = await orFailed(openDisk(path, { lock: false, ...(format && { format }) }));
-    const readOnly = disk.readOnly === true || !WRITABLE_FORMATS.includes(image.format);
-    const model = blockModel({ ...options, readOnly, size: image.size });
-    return new VirtioPciDevice(`virtio-blk ${path}`, model, BLOCK_CLASS, {
-      kind: 'block',
-      disk: { ...disk, readOnly },
-      options: { ...options, readOnly },
-    });
+    const { name, model, backend } = await describeBlockDevice(disk, options);
+    return new VirtioPciDevice(name, model, BLOCK_CLASS, backend);
   }
 
   /** A console with one port. */
@@ -176,6 +168,32 @@ export class VirtioPciDevice implements PciDevice {
     for (const kick of this.#kicks) kick[Symbol.dispose]();
     this.#control[Symbol.dispose]();
   }
+}
+
+/** A device before there is a transport for it. */
+export interface DeviceDescription {
+  /** For messages, e.g. `virtio-blk /images/root.img`. */
+  readonly name: string;
+  readonly model: VirtioDeviceModel;
+  readonly backend: BackendDescriptor;
+}
+
+/**
+ * A disk from an image of any format. It is opened here only to learn its size; whoever opens the back end locks it.
+ * @throws DeviceError BACKEND_FAILED, BAD_OPTION
+ */
+export async function describeBlockDevice(
+  disk: DiskImage,
+  options: Omit<BlockOptions, 'size' | 'readOnly'> = {},
+): Promise<DeviceDescription> {
+  const { path, format } = disk;
+  await using image = await orFailed(openDisk(path, { lock: false, ...(format && { format }) }));
+  const readOnly = disk.readOnly === true || !WRITABLE_FORMATS.includes(image.format);
+  return {
+    name: `virtio-blk ${path}`,
+    model: blockModel({ ...options, readOnly, size: image.size }),
+    backend: { kind: 'block', disk: { ...disk, readOnly }, options: { ...options, readOnly } },
+  };
 }
 
 /**
