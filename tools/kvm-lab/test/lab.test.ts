@@ -1,6 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, test } from 'vitest';
+import { fetchGuest } from '../../../packages/guest-image/src/index.ts';
 import { setUp } from '../lab.ts';
 import { Level1 } from '../level1.ts';
 
@@ -11,12 +13,14 @@ const kvmLab = (...words: string[]) =>
 /** Time for a download, a boot and the tests, on a busy machine. */
 const PATIENCE = 900_000;
 
-test('KVM runs what the tests promise on real hardware virtualization', { timeout: PATIENCE }, () => {
-  const files = ['test/kvm/host', 'packages/hypervisor/test/kvm-conformance'];
-  const { status, stdout, stderr } = kvmLab('test', 'x86_64', '--', ...files);
+test("Debian boots on KVM's hardware virtualization", { timeout: PATIENCE }, async () => {
+  // The lab's hosts have no way to packages: what they start is made here.
+  await fetchGuest({ architecture: 'x86_64' });
+  const first = ['-t', 'boots to a shell'];
+  const { status, stdout, stderr } = kvmLab('test', 'x86_64', '--', 'test/kvm/boot', ...first);
   expect(status, stdout + stderr).toBe(0);
-  // The first of them passes in the lab only.
-  expect(stdout).toMatch(/test\/kvm\/host.test.ts/);
+  // It fails where there is no KVM for stock kernels, so it ran in the lab.
+  expect(stripVTControlCharacters(stdout)).toMatch(/Tests +1 passed/);
 });
 
 describe('an L1', { timeout: PATIENCE }, () => {
