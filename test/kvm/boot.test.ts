@@ -28,7 +28,8 @@ describe("Debian's kernel on KVM", () => {
         'uname -m; nproc; tty',
         'head -n 1 /dev/vda',
         'cat /sys/class/misc/hw_random/rng_current; head -c 32 /dev/hwrng | wc -c',
-        'dmesg -l err,crit,alert,emerg | sed "s/^/kernel: /"',
+        // Errors and worse.
+        'dmesg -r | grep "^<[0-3]>" | sed "s/^/kernel: /"',
         'poweroff',
       ],
       [...['--block', `${disk},ro`], ...['--serial', 'type=stdout,hardware=virtio-console,console,stdin']],

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { fetchGuest } from '../../packages/guest-image/src/index.ts';
@@ -26,9 +26,27 @@ export async function runGuest(lines: readonly string[], options: readonly strin
     ],
     { stdio: ['pipe', 'pipe', 'pipe'] },
   );
-  tsvmm.stdin.end(lines.map((line) => `${line}\n`).join(''));
+  typeAtPrompts(tsvmm, lines);
   const { promise: closed, resolve } = Promise.withResolvers<number>();
   tsvmm.once('close', (status) => resolve(status ?? -1));
   const [console, messages, status] = await Promise.all([text(tsvmm.stdout), text(tsvmm.stderr), closed]);
   return { status, console: console.replaceAll('\r', ''), messages };
+}
+
+/** What the shell prints when it waits for a line. */
+const PROMPT = 'tsvmm:~#';
+
+/** Types each line when the shell asks for it: what is typed ahead shows up in the middle of what commands print. */
+function typeAtPrompts({ stdin, stdout }: ChildProcessWithoutNullStreams, lines: readonly string[]): void {
+  const rest = [...lines];
+  let shown = '';
+  stdout.on('data', (bytes: Buffer) => {
+    shown += bytes.toString('latin1');
+    const prompt = shown.indexOf(PROMPT);
+    if (prompt < 0) return;
+    shown = shown.slice(prompt + PROMPT.length);
+    const line = rest.shift();
+    if (line === undefined) stdin.end();
+    else stdin.write(`${line}\n`);
+  });
 }
