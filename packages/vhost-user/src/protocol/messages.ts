@@ -35,15 +35,6 @@ export interface VringAddress {
   readonly available: bigint;
 }
 
-/** "Inflight description". */
-export interface InflightDescription {
-  readonly size: number;
-  readonly offset: number;
-  readonly queueCount: number;
-  readonly queueSize: number;
-}
-
-const REGION_LENGTH = 32;
 const CONFIG_HEADER_LENGTH = 12;
 
 /** Reads a payload front to back; every read is checked against its end. */
@@ -90,13 +81,6 @@ export class PayloadReader {
     return { index, flags, descriptors, used, available };
   }
 
-  inflight(): InflightDescription {
-    const size = this.u53('the size of the in-flight area');
-    const offset = this.u53('the offset of the in-flight area');
-    const queues = this.u32();
-    return { size, offset, queueCount: queues & 0xffff, queueSize: queues >>> 16 };
-  }
-
   /** All that is left. */
   rest(): Uint8Array {
     return this.#bytes.subarray(this.#position);
@@ -121,8 +105,6 @@ export class PayloadReader {
 
 /** Payloads that this side sends. */
 export const payload = {
-  empty: new Uint8Array(),
-
   u64(value: bigint): Uint8Array {
     const bytes = new Uint8Array(8);
     new DataView(bytes.buffer).setBigUint64(0, value, true);
@@ -131,29 +113,6 @@ export const payload = {
 
   vringState(index: number, number: number): Uint8Array {
     return new Uint8Array(Uint32Array.of(index, number).buffer);
-  },
-
-  vringAddress({ index, flags, descriptors, used, available }: VringAddress): Uint8Array {
-    const view = new DataView(new ArrayBuffer(40));
-    view.setUint32(0, index, true);
-    view.setUint32(4, flags, true);
-    view.setBigUint64(8, descriptors, true);
-    view.setBigUint64(16, used, true);
-    view.setBigUint64(24, available, true);
-    return new Uint8Array(view.buffer);
-  },
-
-  memoryTable(regions: readonly MemoryRegionDescription[]): Uint8Array {
-    const view = new DataView(new ArrayBuffer(8 + regions.length * REGION_LENGTH));
-    view.setUint32(0, regions.length, true);
-    for (const [index, region] of regions.entries()) {
-      const offset = 8 + index * REGION_LENGTH;
-      view.setBigUint64(offset, BigInt(region.guestAddress), true);
-      view.setBigUint64(offset + 8, BigInt(region.size), true);
-      view.setBigUint64(offset + 16, region.userAddress, true);
-      view.setBigUint64(offset + 24, BigInt(region.fileOffset), true);
-    }
-    return new Uint8Array(view.buffer);
   },
 
   /** "Virtio device config space". */
@@ -165,14 +124,5 @@ export const payload = {
     view.setUint32(8, flags, true);
     result.set(bytes, CONFIG_HEADER_LENGTH);
     return result;
-  },
-
-  inflight({ size, offset, queueCount, queueSize }: InflightDescription): Uint8Array {
-    const view = new DataView(new ArrayBuffer(20));
-    view.setBigUint64(0, BigInt(size), true);
-    view.setBigUint64(8, BigInt(offset), true);
-    view.setUint16(16, queueCount, true);
-    view.setUint16(18, queueSize, true);
-    return new Uint8Array(view.buffer);
   },
 } as const;
