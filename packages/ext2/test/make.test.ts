@@ -184,6 +184,21 @@ describe.each(KINDS)('$type with blocks of $blockSize bytes', (options) => {
   });
 });
 
+test.each([4, 5, 6, 7])(
+  'two names of one hash on both sides of a block that ends, with %i before',
+  async (count) => {
+    using folder = new Folder();
+    const image = folder.file('image');
+    // debugfs -R 'dx_hash -h half_md4 -s SEED NAME' gives 0xdfdefb32 for both of the first.
+    const hashSeed = '00112233-4455-6677-8899-aabbccddeeff';
+    const numbers = [76_390, 133_664, ...Array.from({ length: count }, (_, index) => index)];
+    const names = numbers.map((number) => `${number}-${'n'.repeat(230)}`);
+    await makeImage(image, () => names.map((name) => fifo(`many/${name}`)), { blockSize: 1024, hashSeed });
+    expect(complaints(image)).toBe('');
+    for (const name of names) expect(debugfs(image, `stat many/${name}`)).toMatch(/Type: FIFO/);
+  },
+);
+
 test('more subdirectories than links can count', async () => {
   using folder = new Folder();
   const image = folder.file('image');

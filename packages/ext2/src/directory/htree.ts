@@ -62,7 +62,7 @@ export function htreeBlocks(
   const hashes: number[] = [];
   for (let start = 0; start < sorted.length; ) {
     const { major = 0 } = hashed[start] ?? {};
-    hashes.push(start > 0 && hashed[start - 1]?.major === major ? major | CONTINUES : major);
+    hashes.push(start > 0 && hashed[start - 1]?.major === major ? (major | CONTINUES) >>> 0 : major);
     const { bytes, next } = direntBlock(sorted, start, blockSize, sum);
     leaves.push(bytes);
     start = next;
