@@ -2,13 +2,16 @@
   "targets": [
     {
       "target_name": "async",
-      "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
+      "include_dirs": [
+        "<!(node -p \"require('node-addon-api').include_dir\")",
+        "<!(node -p \"require('node:module').findPackageJSON('@tsvmm/base', process.cwd() + '/binding.gyp').replace('package.json', 'native')\")"
+      ],
       "defines": ["NAPI_VERSION=9", "NAPI_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED"],
       "conditions": [
         ["OS=='linux'", {
           "sources": [
             "native/addon.cc",
-            "native/support.cc",
+            "native/engine.cc",
             "native/linux/pool.cc",
             "native/linux/poller.cc",
             "native/linux/ring.cc"

@@ -8,6 +8,18 @@ namespace tsvmm {
 
 namespace {
 
+/// State of one JavaScript environment.
+struct AddonData {
+  /// JavaScript's `(errno, syscall, what) => Error`.
+  Napi::FunctionReference create_error;
+};
+
+Napi::Value SetErrorFactory(const Napi::CallbackInfo& info) {
+  if (!info[0].IsFunction()) throw Napi::TypeError::New(info.Env(), "the error factory must be a function");
+  info.Env().GetInstanceData<AddonData>()->create_error = Napi::Persistent(info[0].As<Napi::Function>());
+  return info.Env().Undefined();
+}
+
 constexpr double kMaxSafeInteger = 9007199254740991.0;
 
 void* Elements(const Napi::CallbackInfo& info, size_t index, const char* syscall, napi_typedarray_type wanted,
@@ -27,6 +39,11 @@ void* Elements(const Napi::CallbackInfo& info, size_t index, const char* syscall
 }
 
 }  // namespace
+
+void InitSupport(Napi::Env env, Napi::Object exports) {
+  env.SetInstanceData(new AddonData());
+  Export<SetErrorFactory>(exports, "setErrorFactory");
+}
 
 void Throw(Napi::Env env, int error, const char* syscall, const std::string& what) {
   const Napi::Value value = env.GetInstanceData<AddonData>()->create_error.Call(

@@ -1,4 +1,5 @@
-// What every file of the add-on shares: checked arguments, and errors that carry the system call and its errno.
+// What every file of an add-on shares: checked arguments, and errors that carry the system call and its errno. The other
+// packages' add-ons compile it too, from here.
 #pragma once
 
 #include <napi.h>
@@ -11,11 +12,9 @@ namespace tsvmm {
 
 using Method = Napi::Value (*)(const Napi::CallbackInfo&);
 
-/// State of one JavaScript environment (the main thread or a worker).
-struct AddonData {
-  /// JavaScript's `(errno, syscall, what) => SystemError`.
-  Napi::FunctionReference create_error;
-};
+/// Prepares one JavaScript environment (the main thread or a worker): the first thing an add-on's entry does. Exports
+/// `setErrorFactory(create: (errno, syscall, what) => Error)`, which each thread that loads the add-on calls once.
+void InitSupport(Napi::Env env, Napi::Object exports);
 
 /// A checked range of a typed array. It stays valid until the native call returns to JavaScript.
 struct Bytes {
@@ -23,10 +22,10 @@ struct Bytes {
   size_t size;
 };
 
-/// Throws a SystemError: `what` says in words what was attempted, `error` is an errno.
+/// Throws what the error factory makes: `what` says in words what was attempted, `error` is an errno.
 [[noreturn]] void Throw(Napi::Env env, int error, const char* syscall, const std::string& what);
 
-/// Throws a SystemError EINVAL that names the argument.
+/// Throws such an error, EINVAL, that names the argument.
 [[noreturn]] void ThrowArgument(Napi::Env env, const char* syscall, const std::string& what);
 
 /// An open descriptor number; whether it is open is for the system call to say.

@@ -1,17 +1,19 @@
-#include "support.h"
+// Checked arguments and errors are those of @tsvmm/base's add-on, compiled into this one.
+#include "support.cc"
+
+namespace tsvmm {
+
+void InitCalls(Napi::Object exports);
+void InitMemory(Napi::Object exports);
+void InitObjects(Napi::Object exports);
+void InitVcpu(Napi::Object exports);
+
+}  // namespace tsvmm
 
 namespace {
 
-/// setErrorFactory(create: (errno, call, what) => Error): called once by each thread that loads the add-on.
-Napi::Value SetErrorFactory(const Napi::CallbackInfo& info) {
-  if (!info[0].IsFunction()) throw Napi::TypeError::New(info.Env(), "the error factory must be a function");
-  info.Env().GetInstanceData<tsvmm::AddonData>()->create_error = Napi::Persistent(info[0].As<Napi::Function>());
-  return info.Env().Undefined();
-}
-
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
-  env.SetInstanceData(new tsvmm::AddonData());
-  tsvmm::Export<SetErrorFactory>(exports, "setErrorFactory");
+  tsvmm::InitSupport(env, exports);
   tsvmm::InitCalls(exports);
   tsvmm::InitMemory(exports);
   tsvmm::InitObjects(exports);

@@ -19,6 +19,14 @@
 
 namespace tsvmm {
 
+int Control(int fd, unsigned long request, void* argument) {
+  int result;
+  do {
+    result = ioctl(fd, request, argument);
+  } while (result < 0 && errno == EINTR);
+  return result;
+}
+
 namespace {
 
 constexpr napi_type_tag kHolderTag = {0x7c0c1b0ad8f94d39, 0x9a3e5f6c21b7e884};

@@ -19,6 +19,9 @@ namespace tsvmm {
 
 enum class Kind { kSystem = 1, kVm, kVcpu, kDevice };
 
+/// `ioctl`, repeated when a signal came first. KVM_RUN is the one call for which that would be wrong.
+int Control(int fd, unsigned long request, void* argument);
+
 /// What has a descriptor and takes ioctls.
 struct Object : std::enable_shared_from_this<Object> {
   const Kind kind;

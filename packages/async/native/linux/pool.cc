@@ -18,8 +18,9 @@
 #include <thread>
 #include <vector>
 
-#include "../support.h"
+#include "../engine.h"
 #include "poller.h"
+#include "support.h"
 #include "thread.h"
 
 namespace tsvmm {

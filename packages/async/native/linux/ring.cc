@@ -10,7 +10,8 @@
 #include <cstring>
 #include <vector>
 
-#include "../support.h"
+#include "../engine.h"
+#include "support.h"
 
 namespace tsvmm {
 
