@@ -9,6 +9,7 @@ import {
   type OpenDiskOptions,
   openDisk,
 } from '../src/index.ts';
+import type { SparseImage } from './windows.ts';
 
 const MAX_READ = 20_000;
 const MAX_EXTENTS = 200;
@@ -16,25 +17,21 @@ const MAX_EXTENTS = 200;
 /**
  * Does with an image whatever can be done with one. All that may come of hostile bytes is a {@link DiskError}; everything
  * else is thrown, and so is what damages an image that was sound.
- * @param other the contents of the file that an image may name `other`
+ * @param other the file that an image may name `other`, which is only read
  */
-export async function exercise(
-  bytes: Uint8Array,
-  format: Format,
-  other: Uint8Array = new Uint8Array(0),
-): Promise<void> {
-  const detected = await detectFormat(storageOf(bytes));
+export async function exercise(image: SparseImage, format: Format, other: MemoryStorage): Promise<void> {
+  const detected = await detectFormat(storageOf(image));
   for (const as of detected === format ? [undefined] : [undefined, format]) {
     const forced = as === undefined ? {} : { format: as };
     await refusesOrWorks(async () => {
-      await using disk = await openDisk('image', { ...options(bytes, other), ...forced });
+      await using disk = await openDisk('image', { ...options(image, other), ...forced });
       await lookAt(disk);
     });
-    const written = storageOf(bytes);
+    const written = storageOf(image);
     const wasSound = await isSound(written);
     await refusesOrWorks(async () => {
       await using disk = await openDisk('image', {
-        ...options(bytes, other, written),
+        ...options(image, other, written),
         ...forced,
         writable: true,
       });
@@ -44,20 +41,21 @@ export async function exercise(
     if (wasSound && as !== 'raw' && !(await isSound(written)))
       throw new Error('writing to a sound image damaged it');
   }
-  await refusesOrWorks(() => checkQcow2(storageOf(bytes), { repair: 'leaks' }));
-  await refusesOrWorks(() => checkQcow2(storageOf(bytes), { repair: 'all' }));
+  await refusesOrWorks(() => checkQcow2(storageOf(image), { repair: 'leaks' }));
+  await refusesOrWorks(() => checkQcow2(storageOf(image), { repair: 'all' }));
 }
 
 /** Opens `image` in memory, and makes up whatever other files it names. */
-function options(bytes: Uint8Array, other: Uint8Array, image = storageOf(bytes)): OpenDiskOptions {
+function options(image: SparseImage, other: MemoryStorage, opened = storageOf(image)): OpenDiskOptions {
   return {
     l2CacheBytes: 0,
     refcountCacheBytes: 0,
     openStorage: (path) => {
-      if (path === 'image') return image;
-      if (path === 'other') return storageOf(other, path);
+      if (path === 'image') return opened;
+      if (path === 'other') return other;
       // An image that names itself, or one like it.
-      return storageOf(path.includes('image') ? bytes : new Uint8Array(9000).fill(3), path);
+      if (path.includes('image')) return storageOf(image, path);
+      return MemoryStorage.from(new Uint8Array(9000).fill(3), path);
     },
   };
 }
@@ -114,16 +112,10 @@ async function refusesOrWorks(action: () => Promise<unknown>): Promise<void> {
   }
 }
 
-const PAGE = 64 * 1024;
-const ZEROES = Buffer.alloc(PAGE);
-
-/** Storage that holds a copy of `bytes`; what is zero, which is most of some images, costs nothing. */
-function storageOf(bytes: Uint8Array, name?: string): MemoryStorage {
+/** Storage that holds a copy of an image; what is zero costs nothing. */
+function storageOf({ length, pieces }: SparseImage, name?: string): MemoryStorage {
   const storage = new MemoryStorage(name);
-  storage.resize(bytes.length);
-  for (let at = 0; at < bytes.length; at += PAGE) {
-    const page = bytes.subarray(at, at + PAGE);
-    if (ZEROES.compare(page, 0, page.length, 0, page.length) !== 0) storage.writeBytes(at, page);
-  }
+  storage.resize(length);
+  for (const { position, bytes } of pieces) storage.writeBytes(position, bytes);
   return storage;
 }

@@ -68,12 +68,15 @@ function target(
     other = () => new Uint8Array(0),
   }: { readonly windows?: readonly Window[]; readonly other?: () => Uint8Array } = {},
 ): FuzzTarget {
-  let otherBytes: Uint8Array | undefined;
+  let otherStorage: MemoryStorage | undefined;
   return {
     seeds: async () => (windows ? (await seeds()).map((image) => pack(image, windows)) : await seeds()),
     exercise: async (bytes) => {
-      otherBytes ??= other();
-      await exercise(windows ? unpack(bytes, windows) : bytes, format, otherBytes);
+      otherStorage ??= MemoryStorage.from(other(), 'other');
+      const image = windows
+        ? unpack(bytes, windows)
+        : { length: bytes.length, pieces: [{ position: 0, bytes }] };
+      await exercise(image, format, otherStorage);
     },
   };
 }

@@ -7,8 +7,16 @@ export interface Window {
   readonly length: number;
 }
 
+/** An image that is zero but for some pieces. */
+export interface SparseImage {
+  readonly length: number;
+  readonly pieces: readonly { readonly position: number; readonly bytes: Uint8Array }[];
+}
+
 /** Images of 6 MiB hide what matters from mutations, and checksums keep them out: of all of it, only windows are fuzzed. */
 const IMAGE_LENGTH = 6 * 2 ** 20;
+/** Where checksums are made right; zero outside of the windows that are being used. */
+const scratch = Buffer.alloc(IMAGE_LENGTH);
 
 /** The windows of an image, one after the other. */
 export function pack(image: Uint8Array, windows: readonly Window[]): Uint8Array {
@@ -16,18 +24,29 @@ export function pack(image: Uint8Array, windows: readonly Window[]): Uint8Array 
 }
 
 /** An image with these windows, of which some may be missing, zeroes between them, and checksums that are right. */
-export function unpack(packed: Uint8Array, windows: readonly Window[]): Uint8Array {
-  const image = Buffer.alloc(IMAGE_LENGTH);
+export function unpack(packed: Uint8Array, windows: readonly Window[]): SparseImage {
   let at = 0;
   for (const window of windows) {
-    part(image, window).set(packed.subarray(at, at + window.length));
+    const target = part(scratch, window);
+    const bytes = packed.subarray(at, at + window.length);
+    target.set(bytes);
+    target.fill(0, bytes.length);
     at += window.length;
   }
-  seal(image);
-  return image;
+  seal(scratch);
+  const pieces = windows.map((window) => ({
+    position: startOf(scratch, window),
+    bytes: part(scratch, window).slice(),
+  }));
+  for (const window of windows) part(scratch, window).fill(0);
+  return { length: IMAGE_LENGTH, pieces };
 }
 
-function part(image: Uint8Array, { position, length }: Window): Uint8Array {
-  const start = position < 0 ? image.length + position : position;
-  return image.subarray(start, start + length);
+function part(image: Uint8Array, window: Window): Uint8Array {
+  const start = startOf(image, window);
+  return image.subarray(start, start + window.length);
+}
+
+function startOf(image: Uint8Array, { position }: Window): number {
+  return position < 0 ? image.length + position : position;
 }

@@ -14,10 +14,10 @@ export class PageCache {
     this.#storage = storage;
   }
 
-  /** The byte at a position; zero past the end. */
-  async byte(position: number): Promise<number> {
+  /** The bytes from a position to the end of its page; zero past the end of the storage. Do not change them. */
+  async rest(position: number): Promise<Uint8Array> {
     const within = position % PAGE_LENGTH;
-    return (await this.#page((position - within) / PAGE_LENGTH)).readUInt8(within);
+    return (await this.#page((position - within) / PAGE_LENGTH)).subarray(within);
   }
 
   /** The little-endian 32-bit number at a multiple of four. */

@@ -4,6 +4,7 @@ import type { OpenContext } from '../open.ts';
 import type { Storage } from '../storage/storage.ts';
 import { exact, MappedDisk, malformed, type Piece, readBytes } from './mapped-disk.ts';
 import { PageCache } from './page-cache.ts';
+import { alikeSectors } from './sector-bitmap.ts';
 import { parentName } from './windows-path.ts';
 
 // Microsoft's "Virtual Hard Disk Image Format Specification", October 2006. Numbers are big-endian.
@@ -94,17 +95,12 @@ export class VhdDisk extends MappedDisk {
     if (!this.parent) return { kind: 'data', storage: this.storage, offset, length };
     // Sectors that are not here are the parent's. As many as are alike are one piece.
     const first = Math.floor(within / SECTOR);
-    const isHere = await this.#bit(block, first);
-    let end = first + 1;
-    while (end * SECTOR < within + length && (await this.#bit(block, end)) === isHere) end++;
-    const alike = Math.min(length, end * SECTOR - within);
-    return isHere
+    const end = Math.ceil((within + length) / SECTOR);
+    const sectors = await alikeSectors(this.#pages, block, first, end, 'most-significant');
+    const alike = Math.min(length, sectors.end * SECTOR - within);
+    return sectors.isHere
       ? { kind: 'data', storage: this.storage, offset, length: alike }
       : { kind: 'parent', length: alike };
-  }
-
-  async #bit(block: number, sector: number): Promise<boolean> {
-    return ((await this.#pages.byte(block + (sector >> 3))) & (0x80 >> (sector & 7))) !== 0;
   }
 }
 

@@ -4,6 +4,7 @@ import type { OpenContext } from '../open.ts';
 import type { Storage } from '../storage/storage.ts';
 import { exact, MappedDisk, malformed, type Piece } from './mapped-disk.ts';
 import { PageCache } from './page-cache.ts';
+import { alikeSectors } from './sector-bitmap.ts';
 import {
   FileParameterFlag,
   Item,
@@ -113,16 +114,11 @@ export class VhdxDisk extends MappedDisk {
       throw malformed(this.storage, 'VHDX', `the bitmap of chunk ${chunk} is not there`);
     }
     const start = ((index % this.#chunkRatio) * this.#blockLength) / this.blockSize;
-    const isHere = async (sector: number) =>
-      ((await this.#pages.byte(bitmap.offset + Math.floor((start + sector) / 8))) &
-        (1 << ((start + sector) % 8))) !==
-      0;
-    const first = Math.floor(within / this.blockSize);
-    const here = await isHere(first);
-    let end = first + 1;
-    while (end * this.blockSize < within + length && (await isHere(end)) === here) end++;
-    const alike = Math.min(length, end * this.blockSize - within);
-    return here ? this.#data(index, offset, within, alike) : { kind: 'parent', length: alike };
+    const first = start + Math.floor(within / this.blockSize);
+    const end = start + Math.ceil((within + length) / this.blockSize);
+    const sectors = await alikeSectors(this.#pages, bitmap.offset, first, end, 'least-significant');
+    const alike = Math.min(length, (sectors.end - start) * this.blockSize - within);
+    return sectors.isHere ? this.#data(index, offset, within, alike) : { kind: 'parent', length: alike };
   }
 
   /** An entry of the block allocation table: three bits of state, and megabytes from the start of the file. */
