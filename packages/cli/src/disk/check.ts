@@ -53,14 +53,18 @@ function toQemu(filename: string, result: CheckResult): object {
 }
 
 function describe(result: CheckResult): string {
-  const { corruptions, leaks, repaired, messages, totalClusters, allocatedClusters } = result;
+  const { corruptions, leaks, isDirty, repaired, messages, totalClusters, allocatedClusters } = result;
   const lines = messages.map((message) => `- ${message}`);
   const unshown = corruptions + leaks - messages.length;
   if (unshown > 0) lines.push(`- and ${unshown} more`);
   if (repaired) lines.push(`Repaired: ${found(repaired)}.`);
   const isSound = corruptions + leaks === 0;
   lines.push(isSound ? 'The image has no errors.' : `The image has ${found({ corruptions, leaks })}.`);
-  if (corruptions > 0) {
+  if (isDirty) {
+    lines.push(
+      'It was not closed properly. Whoever writes to it next makes its counts right; to do it now: tsvmm disk check -r all',
+    );
+  } else if (corruptions > 0) {
     lines.push('Writing to it may destroy data. Copy the file, then: tsvmm disk check -r all');
   } else if (leaks > 0) {
     lines.push('They waste space and do no harm. To free them: tsvmm disk check -r leaks');

@@ -14,6 +14,11 @@ export interface CheckResult {
   readonly corruptions: number;
   /** Clusters that are counted more often than they are used: they waste space and do no harm. */
   readonly leaks: number;
+  /**
+   * The image has the dirty bit: its writer was killed. Until the next one, which makes all counts right before anything
+   * else, they may be wrong without harm.
+   */
+  readonly isDirty: boolean;
   /** The first hundred of what is wrong, as sentences. */
   readonly messages: readonly string[];
   /** Clusters that the disk has. */
@@ -41,9 +46,7 @@ export async function checkQcow2(storage: Storage, options: CheckOptions = {}): 
   const counted = await countAll(image, onProgress);
   const found = await compare(image, counted);
   const needsRepair =
-    repair === 'all'
-      ? found.corruptions + found.leaks > 0 || image.isDirty || image.isCorrupt
-      : found.leaks > 0;
+    found.corruptions + found.leaks > 0 || image.isDirty || (repair === 'all' && image.isCorrupt);
   if (!repair || !needsRepair) return found;
   if (repair === 'leaks' && found.corruptions > 0) return found;
   await repairRefcounts(image, counted, found);
@@ -146,6 +149,7 @@ async function compare(image: Qcow2Image, { references, blocks }: Counted): Prom
   return {
     corruptions: errors.count,
     leaks: leaks.count,
+    isDirty: image.isDirty,
     messages: [...errors.messages, ...leaks.messages].slice(0, 100),
     totalClusters: Math.ceil(header.size / clusterSize),
     allocatedClusters: references.allocatedClusters,

@@ -40,9 +40,9 @@ interface PendingFree {
  * 2. L2 and L1 entries — sync;
  * 3. refcounts that shrank. Until then a cluster that nobody refers to any more is not used again.
  *
- * In between a cluster may be counted that nobody uses. So that a crash there leaks nothing, the header says that the
- * image is dirty, before refcounts change on the storage, until everything is written: whoever opens the image next for
- * writing, here or with QEMU, counts anew. Version 2 has no place to say so: its leaks wait for a repair.
+ * In between a cluster may be counted that nobody uses. So that a crash there leaks nothing for long, the header says
+ * that the image is dirty, before refcounts change on the storage, until everything is written: whoever opens the image
+ * next for writing, here or with QEMU, counts anew. Version 2 has no place to say so: its leaks wait for a repair.
  *
  * With lazy refcounts, which the image must allow, being dirty lasts until the image is closed, and refcounts are not
  * written before. Otherwise it ends with the first flush that finds nothing to write, so that a guest that syncs after
