@@ -16,7 +16,7 @@ function resolve(...args: string[]) {
 }
 
 describe('options become a configuration', () => {
-  const nothing = { params: [], blocks: [], serials: [] };
+  const nothing = { params: [], blocks: [], serials: [], vhostUser: [] };
   test.each<[string[], object]>([
     [[], nothing],
     [['Image'], { ...nothing, kernel: 'Image' }],
@@ -48,6 +48,24 @@ describe('options become a configuration', () => {
     [['--hypervisor=auto'], { ...nothing, hypervisor: { kind: 'auto' } }],
     [['--hypervisor', 'kvm'], { ...nothing, hypervisor: { kind: 'kvm' } }],
     [['--hypervisor', 'kvm[device=/dev/k]'], { ...nothing, hypervisor: { kind: 'kvm', device: '/dev/k' } }],
+    [
+      ['--vhost-user', 'block,socket=/run/d.sock', '--vhost-user-connect-timeout-ms', '50'],
+      { ...nothing, vhostUser: [{ type: 'block', socket: '/run/d.sock' }], vhostUserConnectTimeLimit: 50 },
+    ],
+    [
+      ['--vhost-user', 'type=net,socket=n,max-queue-size=512,pci-address=00:1f.0'],
+      {
+        ...nothing,
+        vhostUser: [
+          {
+            type: 'net',
+            socket: 'n',
+            maxQueueSize: 512,
+            pciAddress: { bus: 0, device: 31, function: 0 },
+          },
+        ],
+      },
+    ],
     [['--kvm-device', '/dev/k'], { ...nothing, hypervisor: { kind: 'kvm', device: '/dev/k' } }],
   ])('%j', (args, configuration) => {
     expect(configurationOf(...args)).toEqual(configuration);

@@ -123,7 +123,7 @@ export {
 } from './serial/uart16550.ts';
 export { UnixDatagramSink } from './serial/unix-datagram-sink.ts';
 export type { BackendContext, VirtioBackend } from './virtio/backend.ts';
-export { BackendHost, type BackendHostOptions, type BrokenDevice } from './virtio/backend-host.ts';
+export { BackendHost, type BackendHostOptions } from './virtio/backend-host.ts';
 export { BlockBackend } from './virtio/block/block-backend.ts';
 export { BLOCK_ID_LENGTH, type BlockOptions, blockModel } from './virtio/block/model.ts';
 export {
@@ -147,18 +147,29 @@ export {
   type DiskImage,
   describeBlockDevice,
   type IntxDescriptor,
+  type LocalBackendDescriptor,
   openBackend,
   type VirtioPciDescriptor,
   VirtioPciDevice,
 } from './virtio/device.ts';
+export type { BrokenDevice, DeviceLifecycleOptions } from './virtio/lifecycle.ts';
 export { VirtqueueError, type VirtqueueErrorCode } from './virtio/queue/errors.ts';
 export { PackedQueue } from './virtio/queue/packed-queue.ts';
 export { Segments } from './virtio/queue/segments.ts';
 export { serveQueue } from './virtio/queue/serve.ts';
 export { SplitQueue } from './virtio/queue/split-queue.ts';
 export type { Virtqueue, VirtqueueOptions } from './virtio/queue/virtqueue.ts';
+export type {
+  OpenRemote,
+  RemoteBackend,
+  RemoteDescriptor,
+  RemoteDevice,
+  RemoteEvents,
+  RemoteQueue,
+} from './virtio/remote/remote-backend.ts';
+export { RemoteHost, type RemoteHostOptions } from './virtio/remote/remote-host.ts';
 export { RngBackend, rngModel } from './virtio/rng/rng.ts';
 export type { VirtioInterrupt } from './virtio/transport/interrupt.ts';
 export type { VirtioDeviceModel } from './virtio/transport/registers.ts';
 export { attachQueueState, createVirtioState, type VirtqueueState } from './virtio/transport/state.ts';
-export type { Doorbell } from './virtio/transport/virtio-pci.ts';
+export type { Doorbell, PciClass } from './virtio/transport/virtio-pci.ts';

@@ -6,7 +6,9 @@ export type VhostUserErrorCode =
   | 'UNSUPPORTED'
   /** The other side said that it could not do what it was asked. */
   | 'REFUSED'
-  /** The connection ended. */
+  /** The other side did not answer in time. */
+  | 'TIMEOUT'
+  /** The connection ended, or could not be made. */
   | 'DISCONNECTED';
 
 /** A vhost-user connection cannot go on, or cannot do what was asked. */

@@ -10,6 +10,11 @@ import { open, stat } from 'node:fs/promises';
 import { DEBUGCON_PORT } from '@tsvmm/devices';
 import { type BoardConfiguration, type ResolvedBoard, resolveBoard } from './board-configuration.ts';
 import { ConfigurationError, type ConfigurationErrorCode } from './configuration-error.ts';
+import {
+  type ResolvedVhostUser,
+  resolveVhostUser,
+  type VhostUserConfiguration,
+} from './vhost-user-configuration.ts';
 
 const ARCHITECTURES = ['x86_64', 'aarch64', 'riscv64'] as const;
 const SERIAL_TYPES = ['file', 'stdout', 'sink', 'syslog', 'unix', 'unix-stream'] as const;
@@ -139,6 +144,10 @@ export interface VirtualMachineConfiguration extends BoardConfiguration {
    * and input; whichever of COM1 to COM4 are then missing discard what is written to them.
    */
   readonly serials?: readonly SerialConfiguration[];
+  /** Devices whose back ends are other programs. */
+  readonly vhostUser?: readonly VhostUserConfiguration[];
+  /** Milliseconds to wait for a back end of `vhostUser` that is not there yet; default 0. */
+  readonly vhostUserConnectTimeLimit?: number;
   /** Give the guest a source of random numbers (virtio-rng); default true. */
   readonly rng?: boolean;
   /** A name for people and tools. */
@@ -192,6 +201,8 @@ export interface ResolvedConfiguration extends ResolvedBoard {
   /** COM1 to COM4 first, in order, then the virtio-consoles by number. */
   readonly serials: readonly ResolvedSerial[];
   readonly rng: boolean;
+  readonly vhostUser: readonly ResolvedVhostUser[];
+  readonly vhostUserConnectTimeLimit: number;
   readonly name: string | undefined;
   readonly hypervisor: HypervisorConfiguration;
   /** Undefined: the one the kernel image is made for. */
@@ -243,8 +254,13 @@ export function validateConfiguration(configuration: VirtualMachineConfiguration
     memory: { sizeMiB: resolveMemory(configuration.memory?.sizeMiB ?? DEFAULT_MEMORY_MIB) },
     cpus: { count: resolveCpus(configuration.cpus?.count ?? 1) },
     blocks,
-    serials: resolveSerials(configuration.serials ?? []),
+    serials: resolveSerials(
+      configuration.serials ?? [],
+      configuration.vhostUser?.some(({ type }) => type === 'console') ?? false,
+    ),
     rng: configuration.rng ?? true,
+    vhostUser: resolveVhostUser(configuration),
+    vhostUserConnectTimeLimit: configuration.vhostUserConnectTimeLimit ?? 0,
     name: resolveName(configuration.name),
     hypervisor: resolveHypervisor(configuration.hypervisor ?? { kind: 'auto' }),
     architecture:
@@ -407,7 +423,11 @@ function resolveHypervisor(hypervisor: HypervisorConfiguration): HypervisorConfi
   return { kind: 'kvm', device: checkPath('hypervisor', hypervisor.device ?? '/dev/kvm', 'the KVM device') };
 }
 
-function resolveSerials(given: readonly SerialConfiguration[]): readonly ResolvedSerial[] {
+/** @param hasConsole the machine has a console beside these */
+function resolveSerials(
+  given: readonly SerialConfiguration[],
+  hasConsole: boolean,
+): readonly ResolvedSerial[] {
   const serials = given.map(resolveSerial);
   checkOneOf('serials', serials, (port) => port.stdin, 'only one console can read standard input');
   checkOneOf('serials', serials, (port) => port.earlycon, 'only one console can be the early console');
@@ -424,7 +444,7 @@ function resolveSerials(given: readonly SerialConfiguration[]): readonly Resolve
     }
     byPort.set(key, serial);
   }
-  if (!serials.some((serial) => serial.console) && !byPort.has('serial 1')) {
+  if (!hasConsole && !serials.some((serial) => serial.console) && !byPort.has('serial 1')) {
     // Without a console the guest would be mute; COM1 speaks unless the caller gave it something else to do.
     const stdin = !serials.some((serial) => serial.stdin);
     byPort.set('serial 1', { ...sink(1), type: 'stdout', console: true, stdin });

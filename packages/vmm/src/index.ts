@@ -29,4 +29,5 @@ export { ConfigurationError, type ConfigurationErrorCode } from './configuration
 export { VirtualMachineError, type VirtualMachineErrorCode } from './errors.ts';
 export type { Log, LogRecord } from './log.ts';
 export { preferredArchitecture } from './preferred-architecture.ts';
+export type { ResolvedVhostUser, VhostUserConfiguration } from './vhost-user-configuration.ts';
 export { type CreateOptions, VirtualMachine, type VmConsole, type VmExit } from './virtual-machine.ts';

@@ -1,5 +1,6 @@
 import type { IoEnvironment } from '@tsvmm/devices';
 import { attachInterrupts, type InterruptsDescriptor } from '@tsvmm/hypervisor';
+import { VhostUserFrontend } from '@tsvmm/vhost-user';
 import { GuestMemory, type GuestMemoryDescriptor } from '@tsvmm/vm-memory';
 
 /** What the I/O thread needs to reach the machine, as plain data. */
@@ -11,5 +12,10 @@ export interface IoEnvironmentData {
 /** Called by the I/O thread of @tsvmm/devices. */
 export function attachIoEnvironment(data: unknown): IoEnvironment {
   const { memory, interrupts } = data as IoEnvironmentData;
-  return { memory: GuestMemory.attach(memory), interrupts: attachInterrupts(interrupts) };
+  const attached = GuestMemory.attach(memory);
+  return {
+    memory: attached,
+    interrupts: attachInterrupts(interrupts),
+    openRemote: (descriptor, device) => VhostUserFrontend.open(descriptor, device, attached),
+  };
 }

@@ -8,7 +8,6 @@ const NO_NETWORK = 'There is no network yet; exchange files with the guest on a 
 const NO_SCREEN = 'There is no screen yet; work with the guest on its console.';
 const NO_SHARING = 'Put the files on a disk image (--block PATH) or into the initrd.';
 const NO_PASSTHROUGH = 'Host devices cannot be handed to the guest yet; only disks and consoles can.';
-const NO_BACKEND = "Leave it out: the devices' own implementations serve the guest.";
 const NO_JAIL = 'Leave it out: devices are not sandboxed yet; start tsvmm in a container instead.';
 const NO_PROTECTION = "Leave it out: the guest's memory is not hidden from the host.";
 const ONE_KIND_OF_CPU = 'Leave it out: the CPUs are all alike.';
@@ -164,7 +163,6 @@ export const NOT_BUILT_OPTIONS: readonly OptionDefinition[] = [
     'vtpm-proxy',
   ]),
   ...unbuiltOptions('Devices of the host', replacedBy('--vfio'), ['vfio-platform']),
-  ...unbuiltOptions('Devices of the host', NO_BACKEND, ['vhost-user', 'vhost-user-connect-timeout-ms']),
 
   ...unbuiltOptions('Isolation', NO_JAIL, [
     'pivot-root',

@@ -6,6 +6,7 @@ import { GUEST_OPTIONS } from './guest.ts';
 import { HYPERVISOR_OPTIONS } from './hypervisor.ts';
 import { MACHINE_OPTIONS } from './machine.ts';
 import { NOT_BUILT_OPTIONS } from './not-built.ts';
+import { VHOST_USER_OPTIONS } from './vhost-user.ts';
 
 /** Every option of `tsvmm run`, besides the global ones. */
 export const RUN_OPTIONS: readonly OptionDefinition[] = [
@@ -14,6 +15,7 @@ export const RUN_OPTIONS: readonly OptionDefinition[] = [
   ...BOARD_OPTIONS,
   ...DISK_OPTIONS,
   ...CONSOLE_OPTIONS,
+  ...VHOST_USER_OPTIONS,
   ...HYPERVISOR_OPTIONS,
   ...NOT_BUILT_OPTIONS,
 ];

@@ -7,6 +7,7 @@ import type {
   HypervisorConfiguration,
   MemoryConfiguration,
   SerialConfiguration,
+  VhostUserConfiguration,
   VirtualMachineConfiguration,
 } from '@tsvmm/vmm';
 import { UsageError } from '../errors.ts';
@@ -21,6 +22,7 @@ import {
   memoryValue,
   serialValue,
 } from './values.ts';
+import { connectTimeLimitValue, vhostUserValue } from './vhost-user-values.ts';
 
 /** A machine as the command line describes it. */
 export interface RunRequest {
@@ -41,6 +43,8 @@ interface Draft {
   asyncExecutor?: AsyncExecutor;
   blocks: BlockConfiguration[];
   serials: SerialConfiguration[];
+  vhostUser: VhostUserConfiguration[];
+  vhostUserConnectTimeLimit?: number;
   hypervisor?: HypervisorConfiguration;
   bios?: string;
   acpiTables?: string[];
@@ -50,7 +54,7 @@ interface Draft {
   rtc?: boolean;
 }
 
-type ListField = 'params' | 'blocks' | 'serials';
+type ListField = 'params' | 'blocks' | 'serials' | 'vhostUser';
 
 interface Handler {
   /** The field of the configuration that the option is about. */
@@ -119,6 +123,8 @@ export const HANDLERS: Readonly<Record<string, Handler>> = {
   pci: set('pci', pciValue),
   'no-i8042': set('i8042', () => false),
   'no-rtc': set('rtc', () => false),
+  'vhost-user': add('vhostUser', vhostUserValue),
+  'vhost-user-connect-timeout-ms': set('vhostUserConnectTimeLimit', connectTimeLimitValue),
   hypervisor: set('hypervisor', hypervisorValue),
   'kvm-device': set('hypervisor', kvmDeviceValue),
 };
@@ -129,7 +135,7 @@ export const HANDLERS: Readonly<Record<string, Handler>> = {
  * @throws {UsageError} if a value cannot be read
  */
 export function runRequest(line: Pick<CommandLine, 'options' | 'operands'>): RunRequest {
-  const draft: Draft = { params: [], blocks: [], serials: [] };
+  const draft: Draft = { params: [], blocks: [], serials: [], vhostUser: [] };
   const origins = new Map<ConfigurationOption, GivenOption[]>();
   for (const given of line.options) {
     const handler = HANDLERS[given.definition.name];

@@ -1,7 +1,7 @@
 import { type Transferable, Worker } from 'node:worker_threads';
 import { DeviceError } from '../errors.ts';
-import type { BrokenDevice } from '../virtio/backend-host.ts';
 import type { VirtioPciDescriptor } from '../virtio/device.ts';
+import type { BrokenDevice } from '../virtio/lifecycle.ts';
 import { abandonDevice } from '../virtio/transport/registers.ts';
 import type { IoWorkerData, IoWorkerEvent, IoWorkerRequest } from './protocol.ts';
 

@@ -1,12 +1,15 @@
 import type { GuestMemory } from '@tsvmm/vm-memory';
 import type { DeviceInterrupts } from '../environment.ts';
-import type { BrokenDevice } from '../virtio/backend-host.ts';
 import type { VirtioPciDescriptor } from '../virtio/device.ts';
+import type { BrokenDevice } from '../virtio/lifecycle.ts';
+import type { OpenRemote } from '../virtio/remote/remote-backend.ts';
 
 /** What a worker's back ends work with. */
 export interface IoEnvironment {
   readonly memory: GuestMemory;
   readonly interrupts: DeviceInterrupts;
+  /** Reaches back ends in other processes; without it there are none. */
+  readonly openRemote?: OpenRemote;
 }
 
 /** What the module that `IoWorkerOptions.environment` names exports. */

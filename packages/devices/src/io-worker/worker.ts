@@ -10,6 +10,8 @@ import { Msix } from '../pci/msix.ts';
 import { BackendHost } from '../virtio/backend-host.ts';
 import { BlockBackend } from '../virtio/block/block-backend.ts';
 import { openBackend, type VirtioPciDescriptor } from '../virtio/device.ts';
+import type { DeviceLifecycleOptions } from '../virtio/lifecycle.ts';
+import { RemoteHost } from '../virtio/remote/remote-host.ts';
 import { VirtioPciInterrupt } from '../virtio/transport/interrupt.ts';
 import type {
   IoEnvironment,
@@ -29,8 +31,8 @@ const module = (await import(environment.module)) as IoEnvironmentModule;
 const attached = await module.attachIoEnvironment(environment.data);
 const watchers: Watcher[] = [];
 const executors = new Map<ExecutorKind | 'auto', Executor>();
-const hosts: BackendHost[] = [];
-for (const device of devices) hosts.push(await startDevice(device, attached));
+// Together: back ends in other processes may still be starting.
+const hosts = await Promise.all(devices.map((device) => startDevice(device, attached)));
 port.on('message', (request: IoWorkerRequest) => {
   if (request.kind === 'stop') void stop();
   else void resizeDisk(request.id, request.device, request.size);
@@ -49,23 +51,29 @@ function executor(kind: ExecutorKind | 'auto'): Executor {
 
 async function startDevice(
   device: VirtioPciDescriptor,
-  { memory, interrupts }: IoEnvironment,
-): Promise<BackendHost> {
-  const { parts } = device;
+  { memory, interrupts, openRemote }: IoEnvironment,
+): Promise<BackendHost | RemoteHost> {
+  const { parts, backend, name, kicks } = device;
   const space = new PciConfigurationSpace(parts.space);
   const msix = new Msix(parts.msix, space, interrupts.msi, routingId(device.address));
   const line = attachIntx(device.intx, { interrupts });
-  const host = new BackendHost({
-    name: device.name,
+  const lifecycle: DeviceLifecycleOptions = {
+    name,
     state: parts.state,
     interrupt: new VirtioPciInterrupt(parts.state, space, msix, line),
-    memory,
-    backend: await openBackend(device.backend, { executor }),
     onBroken: (broken) => send({ kind: 'broken', broken }),
-  });
+  };
+  if (backend.kind === 'vhost-user') {
+    if (!openRemote) throw new DeviceError('UNKNOWN_KIND', `Nothing here can reach the back end of ${name}.`);
+    const onLog = (message: string) => send({ kind: 'log', message });
+    const host = await RemoteHost.open({ ...lifecycle, descriptor: backend, open: openRemote, kicks, onLog });
+    watchers.push(EventFd.fromDescriptor(device.control).onReadable(() => host.control()));
+    return host;
+  }
+  const host = new BackendHost({ ...lifecycle, memory, backend: await openBackend(backend, { executor }) });
   // The life cycle first: a notification that comes with it is then served by the new queues.
   watchers.push(EventFd.fromDescriptor(device.control).onReadable(() => host.control()));
-  for (const [index, kick] of device.kicks.entries()) {
+  for (const [index, kick] of kicks.entries()) {
     watchers.push(EventFd.fromDescriptor(kick).onReadable(() => host.kick(index)));
   }
   return host;
@@ -74,7 +82,8 @@ async function startDevice(
 async function resizeDisk(id: number, device: number, size: number): Promise<void> {
   let problem: string | undefined;
   try {
-    const backend = hosts[device]?.backend;
+    const host = hosts[device];
+    const backend = host instanceof BackendHost ? host.backend : undefined;
     if (!(backend instanceof BlockBackend)) throw new DeviceError('BAD_OPTION', 'It is no disk.');
     await backend.resize(size);
   } catch (error) {

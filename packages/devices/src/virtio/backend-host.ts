@@ -1,43 +1,17 @@
 import type { GuestMemory } from '@tsvmm/vm-memory';
-import { SharedMutex } from '../lock.ts';
 import type { VirtioBackend } from './backend.ts';
-import { type FeatureSet, hasFeature, VirtioFeature, VirtioStatus } from './constants.ts';
-import { VirtqueueError, type VirtqueueErrorCode } from './queue/errors.ts';
+import { hasFeature, VirtioFeature } from './constants.ts';
+import { DeviceLifecycle, type DeviceLifecycleOptions } from './lifecycle.ts';
 import { PackedQueue } from './queue/packed-queue.ts';
 import { serveQueue } from './queue/serve.ts';
 import { SplitQueue } from './queue/split-queue.ts';
 import type { Virtqueue } from './queue/virtqueue.ts';
-import type { VirtioPciInterrupt } from './transport/interrupt.ts';
-import { resetQueue, resetRegisters } from './transport/registers.ts';
-import {
-  attachQueueState,
-  Phase,
-  type VirtioState,
-  type VirtqueueState,
-  virtioLayout,
-} from './transport/state.ts';
-
-/** Why a device stopped; plain data. */
-export interface BrokenDevice {
-  /** The device's name. */
-  readonly device: string;
-  /** `driver`: the guest broke the protocol; `backend`: the host could not serve it. */
-  readonly cause: 'driver' | 'backend';
-  /** The rule that the driver broke. */
-  readonly code: VirtqueueErrorCode | undefined;
-  /** Names the device and says what happened. */
-  readonly message: string;
-}
+import { Phase, type VirtqueueState } from './transport/state.ts';
 
 /** What a {@link BackendHost} is made of. */
-export interface BackendHostOptions {
-  /** For messages, e.g. `virtio-blk vda`. */
-  readonly name: string;
-  readonly state: SharedArrayBuffer;
-  readonly interrupt: VirtioPciInterrupt;
+export interface BackendHostOptions extends DeviceLifecycleOptions {
   readonly memory: GuestMemory;
   readonly backend: VirtioBackend;
-  readonly onBroken: (broken: BrokenDevice) => void;
 }
 
 /**
@@ -47,9 +21,7 @@ export interface BackendHostOptions {
  */
 export class BackendHost {
   readonly #options: BackendHostOptions;
-  readonly #state: VirtioState;
-  readonly #queueStates: readonly VirtqueueState[];
-  readonly #mutex: SharedMutex;
+  readonly #lifecycle: DeviceLifecycle;
   /** One for each queue: tells the driver of requests that are done. */
   readonly #interrupts: readonly (() => void)[];
   /** Empty while the device is not active; undefined for queues the driver does not use. */
@@ -63,17 +35,13 @@ export class BackendHost {
 
   constructor(options: BackendHostOptions) {
     this.#options = options;
-    this.#state = virtioLayout.attach(options.state);
-    this.#queueStates = Array.from({ length: this.#state.queueCount }, (_, index) =>
-      attachQueueState(options.state, index),
-    );
-    this.#mutex = new SharedMutex(this.#state.lock);
-    this.#interrupts = this.#queueStates.map((_, index) => () => options.interrupt.queue(index));
+    this.#lifecycle = new DeviceLifecycle(options);
+    this.#interrupts = this.#lifecycle.queues.map((_, index) => () => options.interrupt.queue(index));
   }
 
   /** Follows the driver: DRIVER_OK, resets of the device and of queues, and queues that are enabled again. */
   control(): void {
-    const phase = this.#state.phase.load();
+    const { phase } = this.#lifecycle;
     if (phase === Phase.resetting) this.#reset();
     else if (phase === Phase.activating) this.#activate();
     else if (phase === Phase.active) this.#followQueues();
@@ -112,26 +80,9 @@ export class BackendHost {
     this.#toAnnounce.clear();
   }
 
-  #changeConfig(change: (config: DataView) => void): void {
-    const { config } = this.#state;
-    this.#mutex.lock();
-    try {
-      change(new DataView(config.buffer, config.byteOffset, config.byteLength));
-      this.#state.configGeneration++;
-    } finally {
-      this.#mutex.unlock();
-    }
-    this.#options.interrupt.config();
-  }
-
-  #features(): FeatureSet {
-    const [low = 0, high = 0] = this.#state.driverFeatures;
-    return { low, high };
-  }
-
   /** @throws VirtqueueError when its registers make no sense */
   #openQueue(index: number, state: VirtqueueState): Virtqueue {
-    const features = this.#features();
+    const { features } = this.#lifecycle;
     const options = {
       eventIdx: hasFeature(features, VirtioFeature.eventIdx),
       indirect: hasFeature(features, VirtioFeature.indirectDesc),
@@ -142,20 +93,19 @@ export class BackendHost {
 
   #activate(): void {
     const { backend } = this.#options;
-    // A reset that comes meanwhile has set the phase already, and its event follows.
-    if (this.#state.phase.compareExchange(Phase.activating, Phase.active) !== Phase.activating) return;
+    if (!this.#lifecycle.tryActivate()) return;
     try {
-      this.#queues = this.#queueStates.map((state, index) =>
+      this.#queues = this.#lifecycle.queues.map((state, index) =>
         state.enable === 0 ? undefined : this.#openQueue(index, state),
       );
       backend.activate({
-        features: this.#features(),
+        features: this.#lifecycle.features,
         wake: (index) => this.kick(index),
         announce: (queue) => {
           if (this.#toAnnounce.size === 0) queueMicrotask(this.#announceAll);
           this.#toAnnounce.add(queue);
         },
-        changeConfig: (change) => this.#changeConfig(change),
+        changeConfig: (change) => this.#lifecycle.changeConfig(change),
       });
     } catch (error) {
       this.#break(error);
@@ -167,7 +117,7 @@ export class BackendHost {
 
   /** Queues that the driver resets, and those that it enables anew, while the others go on. */
   #followQueues(): void {
-    for (const [index, state] of this.#queueStates.entries()) {
+    for (const [index, state] of this.#lifecycle.queues.entries()) {
       const queue = this.#queues[index];
       if (state.resetting === 1) {
         if (this.#queuesLettingGo.has(index)) continue;
@@ -177,10 +127,10 @@ export class BackendHost {
           this.#queuesLettingGo.add(index);
           void letGo.then(() => {
             this.#queuesLettingGo.delete(index);
-            this.#finishQueueReset(state);
+            this.#lifecycle.finishQueueReset(state);
           });
         } else {
-          this.#finishQueueReset(state);
+          this.#lifecycle.finishQueueReset(state);
         }
       } else if (state.enable === 1 && !queue && this.#queues.length > 0) {
         try {
@@ -194,64 +144,24 @@ export class BackendHost {
     }
   }
 
-  #finishQueueReset(state: VirtqueueState): void {
-    // The whole device may have been reset meanwhile.
-    if (state.resetting === 0) return;
-    this.#mutex.lock();
-    try {
-      resetQueue(state);
-    } finally {
-      this.#mutex.unlock();
-    }
-  }
-
   #reset(): void {
     if (this.#isLettingGo) return;
     this.#queues = [];
     const letGo = this.#options.backend.reset();
     if (!letGo) {
-      this.#finishReset();
+      this.#lifecycle.finishReset();
       return;
     }
     this.#isLettingGo = true;
     void letGo.then(() => {
       this.#isLettingGo = false;
-      this.#finishReset();
+      this.#lifecycle.finishReset();
     });
   }
 
-  #finishReset(): void {
-    this.#mutex.lock();
-    try {
-      resetRegisters(this.#state, this.#queueStates);
-      this.#options.interrupt.acknowledge();
-      this.#state.phase.store(Phase.idle);
-    } finally {
-      this.#mutex.unlock();
-    }
-    // For drivers that went on without waiting.
-    this.#state.phase.notify();
-  }
-
-  /** DEVICE_NEEDS_RESET (virtio 1.3, section 2.1.2): nothing more is served until the driver resets the device. */
+  /** Nothing more is served until the driver resets the device. */
   #break(cause: unknown): void {
-    const { name, interrupt, onBroken } = this.#options;
     this.#queues = [];
-    this.#mutex.lock();
-    try {
-      this.#state.status |= VirtioStatus.needsReset;
-      this.#state.configGeneration++;
-    } finally {
-      this.#mutex.unlock();
-    }
-    interrupt.config();
-    const code = cause instanceof VirtqueueError ? cause.code : undefined;
-    const what = cause instanceof Error ? cause.message : String(cause);
-    onBroken({
-      device: name,
-      cause: code === undefined ? 'backend' : 'driver',
-      code,
-      message: `${name}: ${what}`,
-    });
+    this.#lifecycle.break(cause);
   }
 }

@@ -1,5 +1,5 @@
 import type { Executor, ExecutorKind } from '@tsvmm/async';
-import { EventFd } from '@tsvmm/base';
+import { EventFd, type FileDescriptor } from '@tsvmm/base';
 import { ExecutorStorage, type Format, openDisk } from '@tsvmm/disk';
 import { DeviceError } from '../errors.ts';
 import type { PciAddress } from '../pci/address.ts';
@@ -15,6 +15,7 @@ import {
   type ConsoleOptions,
   consoleModel,
 } from './console/console.ts';
+import type { RemoteDescriptor } from './remote/remote-backend.ts';
 import { RngBackend, rngModel } from './rng/rng.ts';
 import type { VirtioDeviceModel } from './transport/registers.ts';
 import {
@@ -57,7 +58,11 @@ export type BackendDescriptor =
       readonly input: SharedArrayBuffer | undefined;
       readonly options: ConsoleBackendOptions;
     }
-  | { readonly kind: 'rng' };
+  | { readonly kind: 'rng' }
+  | RemoteDescriptor;
+
+/** A back end that is opened in the process that attaches it. */
+export type LocalBackendDescriptor = Exclude<BackendDescriptor, RemoteDescriptor>;
 
 /** INTx of a function: the input of the interrupt controller, and the state of the wire it shares with others. */
 export interface IntxDescriptor {
@@ -96,14 +101,18 @@ export class VirtioPciDevice implements PciDevice {
   readonly #backend: BackendDescriptor;
   readonly #kicks: readonly EventFd[];
   readonly #control = EventFd.create();
+  /** What the back end's descriptor refers to. */
+  readonly #resource: Disposable | undefined;
 
   private constructor(
     name: string,
     model: VirtioDeviceModel,
     pciClass: PciClass,
     backend: BackendDescriptor,
+    resource?: Disposable,
   ) {
     this.name = name;
+    this.#resource = resource;
     this.#parts = createVirtioPciParts(model, pciClass);
     this.space = new PciConfigurationSpace(this.#parts.space);
     this.#backend = backend;
@@ -141,6 +150,25 @@ export class VirtioPciDevice implements PciDevice {
     return new VirtioPciDevice('virtio-rng', rngModel(), RNG_CLASS, { kind: 'rng' });
   }
 
+  /**
+   * A device whose back end is another process, of whatever kind its model says. It takes the descriptor of the socket over.
+   */
+  static remote(
+    name: string,
+    model: VirtioDeviceModel,
+    pciClass: PciClass,
+    socket: FileDescriptor,
+    path?: string,
+  ): VirtioPciDevice {
+    const backend: RemoteDescriptor = {
+      kind: 'vhost-user',
+      socket: socket.number,
+      path,
+      configLength: model.config.length,
+    };
+    return new VirtioPciDevice(name, model, pciClass, backend, socket);
+  }
+
   /** Plain data to attach the device's halves from. */
   descriptor(address: PciAddress, intx?: IntxDescriptor): VirtioPciDescriptor {
     return {
@@ -167,6 +195,7 @@ export class VirtioPciDevice implements PciDevice {
   [Symbol.dispose](): void {
     for (const kick of this.#kicks) kick[Symbol.dispose]();
     this.#control[Symbol.dispose]();
+    this.#resource?.[Symbol.dispose]();
   }
 }
 
@@ -175,7 +204,7 @@ export interface DeviceDescription {
   /** For messages, e.g. `virtio-blk /images/root.img`. */
   readonly name: string;
   readonly model: VirtioDeviceModel;
-  readonly backend: BackendDescriptor;
+  readonly backend: LocalBackendDescriptor;
 }
 
 /**
@@ -201,7 +230,7 @@ export async function describeBlockDevice(
  * @throws DeviceError BACKEND_FAILED
  */
 export async function openBackend(
-  descriptor: BackendDescriptor,
+  descriptor: LocalBackendDescriptor,
   environment: BackendEnvironment,
 ): Promise<VirtioBackend> {
   switch (descriptor.kind) {

@@ -13,7 +13,15 @@ import {
 } from '@tsvmm/devices';
 import { VhostUserError } from '../errors.ts';
 import { Connection, type Message } from '../protocol/connection.ts';
-import { NEED_REPLY, PayloadReader, payload, REPLY, type VringAddress } from '../protocol/messages.ts';
+import { featureBits, featureSetOf, missingFeatures } from '../protocol/features.ts';
+import {
+  NEED_REPLY,
+  NO_DESCRIPTOR,
+  PayloadReader,
+  payload,
+  REPLY,
+  type VringAddress,
+} from '../protocol/messages.ts';
 import {
   FrontendRequest,
   PROTOCOL_FEATURES_BIT,
@@ -31,9 +39,8 @@ const PROTOCOL_FEATURES = [
   ProtocolFeature.STATUS,
 ];
 
-/** Of the number that comes with a ring's eventfd: the ring, and that there is no eventfd. */
+/** Of the number that comes with a ring's eventfd: the ring. */
 const RING_INDEX_MASK = 0xff;
-const NO_DESCRIPTOR = 0x100;
 
 const CONFIG_LENGTH = 256;
 
@@ -219,12 +226,12 @@ export class VhostUserDevice implements Disposable {
   ): Uint8Array | undefined | Promise<Uint8Array | undefined> {
     switch (request) {
       case FrontendRequest.GET_FEATURES:
-        return payload.u64(bits(this.#offered));
+        return payload.u64(featureBits(this.#offered));
       case FrontendRequest.SET_FEATURES:
         this.#features = this.#accepted(reader, this.#offered, 'features');
         return undefined;
       case FrontendRequest.GET_PROTOCOL_FEATURES:
-        return payload.u64(bits(this.#offeredProtocol));
+        return payload.u64(featureBits(this.#offeredProtocol));
       case FrontendRequest.SET_PROTOCOL_FEATURES:
         this.#protocolFeatures = this.#accepted(reader, this.#offeredProtocol, 'protocol features');
         return undefined;
@@ -294,10 +301,9 @@ export class VhostUserDevice implements Disposable {
   }
 
   #accepted(reader: PayloadReader, offered: FeatureSet, what: string): FeatureSet {
-    const accepted = features(reader.u64());
-    if ((accepted.low & ~offered.low) !== 0 || (accepted.high & ~offered.high) !== 0) {
-      throw reader.error(`${what} 0x${bits(accepted).toString(16)} were not offered`);
-    }
+    const accepted = featureSetOf(reader.u64());
+    const surplus = featureBits(missingFeatures(accepted, offered));
+    if (surplus !== 0n) throw reader.error(`${what} 0x${surplus.toString(16)} were not offered`);
     return accepted;
   }
 
@@ -417,12 +423,4 @@ function stop(slot: RingSlot): void {
 function place(field: { lo: number; hi: number }, address: number): void {
   field.lo = address % 2 ** 32;
   field.hi = Math.floor(address / 2 ** 32);
-}
-
-function bits({ low, high }: FeatureSet): bigint {
-  return (BigInt(high) << 32n) | BigInt(low >>> 0);
-}
-
-function features(value: bigint): FeatureSet {
-  return { low: Number(value & 0xffffffffn), high: Number(value >> 32n) };
 }

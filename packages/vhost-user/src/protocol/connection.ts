@@ -39,9 +39,9 @@ export class Connection implements Disposable {
   }
 
   /**
-   * Sends a message; the descriptors stay the caller's. Blocks while the other side does not read.
+   * Sends a message; the descriptors stay the caller's.
    *
-   * @throws VhostUserError DISCONNECTED
+   * @throws VhostUserError DISCONNECTED, also when the other side has left so much unread that there is no room for more
    */
   send(
     request: number,
@@ -55,11 +55,22 @@ export class Connection implements Disposable {
     view.setUint32(4, flags | VERSION, true);
     view.setUint32(8, payload.length, true);
     message.set(payload, HEADER_LENGTH);
+    let sent: number;
     try {
-      this.#socket.sendMessage(message, descriptors);
+      sent = this.#socket.trySendMessage(message, descriptors);
     } catch (cause) {
       throw new VhostUserError('DISCONNECTED', 'the vhost-user connection has ended', { cause });
     }
+    if (sent < message.length) {
+      throw new VhostUserError('DISCONNECTED', 'the other side does not read what it is sent by vhost-user');
+    }
+  }
+
+  /** Gives the socket to the caller. Nothing is received any more. */
+  release(): UnixSocket {
+    this.#watcher[Symbol.dispose]();
+    this.#dropDescriptors();
+    return this.#socket;
   }
 
   [Symbol.dispose](): void {

@@ -37,6 +37,19 @@ export interface VringAddress {
 
 const CONFIG_HEADER_LENGTH = 12;
 
+/** "Inflight description": the file in which a back end notes what it has taken and not given back. */
+export interface InflightDescription {
+  /** Bytes, and where in the file they begin. */
+  readonly size: number;
+  readonly offset: number;
+  readonly queueCount: number;
+  /** Entries of the longest queue. */
+  readonly queueSize: number;
+}
+
+/** Bit of the number that comes with a ring's eventfd: there is none. The bits below it are the ring. */
+export const NO_DESCRIPTOR = 0x100;
+
 /** Reads a payload front to back; every read is checked against its end. */
 export class PayloadReader {
   readonly #view: DataView;
@@ -53,6 +66,10 @@ export class PayloadReader {
 
   u32(): number {
     return this.#view.getUint32(this.#advance(4), true);
+  }
+
+  u16(): number {
+    return this.#view.getUint16(this.#advance(2), true);
   }
 
   u64(): bigint {
@@ -79,6 +96,22 @@ export class PayloadReader {
     const [descriptors, used, available] = [this.u64(), this.u64(), this.u64()];
     this.u64(); // The log's address: dirty pages are not logged here.
     return { index, flags, descriptors, used, available };
+  }
+
+  /** "Virtio device config space": the bytes of it that follow its header. */
+  config(): Uint8Array {
+    this.u32();
+    const size = this.u32();
+    this.u32();
+    const bytes = this.rest();
+    if (size !== bytes.length) throw this.error(`${size} bytes of configuration are ${bytes.length}`);
+    return bytes;
+  }
+
+  inflight(): InflightDescription {
+    const size = this.u53('the size of the record of requests in flight');
+    const offset = this.u53('the offset of the record of requests in flight');
+    return { size, offset, queueCount: this.u16(), queueSize: this.u16() };
   }
 
   /** All that is left. */
@@ -113,6 +146,39 @@ export const payload = {
 
   vringState(index: number, number: number): Uint8Array {
     return new Uint8Array(Uint32Array.of(index, number).buffer);
+  },
+
+  /** "Multiple memory regions description". */
+  memoryTable(regions: readonly MemoryRegionDescription[]): Uint8Array {
+    const bytes = new Uint8Array(8 + 32 * regions.length);
+    const view = new DataView(bytes.buffer);
+    view.setUint32(0, regions.length, true);
+    for (const [index, { guestAddress, size, userAddress, fileOffset }] of regions.entries()) {
+      const fields = [BigInt(guestAddress), BigInt(size), userAddress, BigInt(fileOffset)];
+      for (const [at, field] of fields.entries()) view.setBigUint64(8 + 32 * index + 8 * at, field, true);
+    }
+    return bytes;
+  },
+
+  vringAddress({ index, flags, descriptors, used, available }: VringAddress): Uint8Array {
+    const bytes = new Uint8Array(40);
+    const view = new DataView(bytes.buffer);
+    view.setUint32(0, index, true);
+    view.setUint32(4, flags, true);
+    for (const [at, field] of [descriptors, used, available].entries()) {
+      view.setBigUint64(8 + 8 * at, field, true);
+    }
+    return bytes;
+  },
+
+  inflight({ size, offset, queueCount, queueSize }: InflightDescription): Uint8Array {
+    const bytes = new Uint8Array(20);
+    const view = new DataView(bytes.buffer);
+    view.setBigUint64(0, BigInt(size), true);
+    view.setBigUint64(8, BigInt(offset), true);
+    view.setUint16(16, queueCount, true);
+    view.setUint16(18, queueSize, true);
+    return bytes;
   },
 
   /** "Virtio device config space". */

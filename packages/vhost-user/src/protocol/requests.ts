@@ -31,6 +31,11 @@ export const FrontendRequest = {
   CHECK_DEVICE_STATE: 43,
 } as const;
 
+/** Requests of the back end, "Back-end message types". */
+export const BackendRequest = {
+  CONFIG_CHANGE_MSG: 2,
+} as const;
+
 /** Feature bit of the virtio device that says that there are protocol features (VHOST_USER_F_PROTOCOL_FEATURES). */
 export const PROTOCOL_FEATURES_BIT = 30;
 

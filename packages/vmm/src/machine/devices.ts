@@ -8,8 +8,10 @@ import {
   PvpanicDevice,
   VirtioPciDevice,
 } from '@tsvmm/devices';
+import { describeVhostUserDevice } from '@tsvmm/vhost-user';
 import type { ResolvedBlock, ResolvedConfiguration } from '../configuration.ts';
 import { ConfigurationError } from '../configuration-error.ts';
+import type { ResolvedVhostUser } from '../vhost-user-configuration.ts';
 import type { Consoles } from './consoles.ts';
 
 /** Everything on the machine's buses, before the guest starts. */
@@ -54,7 +56,12 @@ export async function createDevices(
   if (configuration.rng) {
     pci.add(VirtioPciDevice.rng());
   }
+  // The balloon's place.
   pci.reserve();
+  for (const [index, device] of configuration.vhostUser.entries()) {
+    pci.add(await createVhostUser(device, index, configuration.vhostUserConnectTimeLimit), device.pciAddress);
+  }
+  // The USB controller's.
   pci.reserve();
   const pvpanic = new PvpanicDevice();
   pci.add(pvpanic);
@@ -96,5 +103,25 @@ async function createBlock(block: ResolvedBlock, index: number): Promise<VirtioP
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new ConfigurationError('FILE_UNUSABLE', 'blocks', reason, { index, cause });
+  }
+}
+
+/** @throws ConfigurationError naming the device, when its back end is not there or cannot be used */
+async function createVhostUser(
+  { type, socket: path, maxQueueSize }: ResolvedVhostUser,
+  index: number,
+  connectTimeLimit: number,
+): Promise<VirtioPciDevice> {
+  try {
+    const { name, model, pciClass, ...found } = await describeVhostUserDevice({
+      type,
+      socket: path,
+      connectTimeLimit,
+      ...(maxQueueSize !== undefined && { maxQueueSize }),
+    });
+    return VirtioPciDevice.remote(name, model, pciClass, found.socket, found.path);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new ConfigurationError('FILE_UNUSABLE', 'vhostUser', reason, { index, cause });
   }
 }

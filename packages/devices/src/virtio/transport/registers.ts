@@ -58,12 +58,22 @@ const NO_QUEUE: Readonly<Pick<VirtqueueState, 'maxSize' | 'size' | 'vector' | 'e
   resetting: 0,
 };
 
+/** What every device that is served here offers. */
+const RING_FEATURES = [
+  VirtioFeature.indirectDesc,
+  VirtioFeature.eventIdx,
+  VirtioFeature.version1,
+  VirtioFeature.ringReset,
+];
+
 /** What a device brings to its transport. */
 export interface VirtioDeviceModel {
   /** Device id (virtio 1.3, section 5). */
   readonly deviceId: number;
-  /** Feature bits beyond VERSION_1, EVENT_IDX, INDIRECT_DESC and RING_RESET, which every device here offers. */
+  /** Feature bits beyond {@link ringFeatures}. */
   readonly features: readonly number[];
+  /** Those of VERSION_1, EVENT_IDX, INDIRECT_DESC and RING_RESET that are offered; all unless given. */
+  readonly ringFeatures?: readonly number[];
   /** The greatest size of each queue, powers of two. */
   readonly queueSizes: readonly number[];
   /** Device-specific configuration, at most 256 bytes. */
@@ -79,13 +89,7 @@ export function createDeviceState(model: VirtioDeviceModel): SharedArrayBuffer {
   }
   const buffer = createVirtioState(model.queueSizes);
   const state = virtioLayout.attach(buffer);
-  const { low, high } = featureSet([
-    ...model.features,
-    VirtioFeature.indirectDesc,
-    VirtioFeature.eventIdx,
-    VirtioFeature.version1,
-    VirtioFeature.ringReset,
-  ]);
+  const { low, high } = featureSet([...model.features, ...(model.ringFeatures ?? RING_FEATURES)]);
   state.deviceFeatures.set([low, high]);
   state.config.set(model.config);
   const queues = model.queueSizes.map((_, index) => attachQueueState(buffer, index));

@@ -1,0 +1,95 @@
+import { mkdtempDisposableSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { UnixSocket } from '@tsvmm/base';
+import { RngBackend, rngModel } from '@tsvmm/devices';
+import { describe, expect, test } from 'vitest';
+import {
+  describeVhostUserDevice,
+  VhostUserDevice,
+  VhostUserFrontend,
+  VhostUserServer,
+} from '../src/index.ts';
+import { DriverMemory, DriverQueue, FEATURES, ObservedDevice } from './support/driver.ts';
+
+/** What both ends of a connection in this process need. */
+function rngDevice(errors: unknown[]) {
+  return {
+    name: 'virtio-rng',
+    model: rngModel(),
+    backend: new RngBackend(),
+    onBroken: (error: unknown) => errors.push(error),
+    onEnd: (error: unknown) => error && errors.push(error),
+  };
+}
+
+describe('a back end and a front end of ours', () => {
+  test('serve a driver, also after it has reset the device', async () => {
+    const errors: unknown[] = [];
+    const [ours, theirs] = UnixSocket.pair();
+    using _ours = ours;
+    using _backend = new VhostUserDevice(theirs, rngDevice(errors));
+    using driver = new DriverMemory();
+    const device = new ObservedDevice();
+    await using frontend = await VhostUserFrontend.open(
+      { kind: 'vhost-user', socket: ours.descriptor.number, path: undefined, configLength: 0 },
+      device,
+      driver.memory,
+    );
+    const address = driver.allocate(4096);
+    for (const length of [16, 4096]) {
+      using queue = new DriverQueue(driver, 0);
+      // What is asked for before the device runs is not lost.
+      queue.add(3, [{ address, length, write: true }]);
+      await frontend.activate(FEATURES, [queue.queue]);
+      expect(await queue.used(1)).toEqual([{ head: 3, length }]);
+      queue.add(5, [{ address, length, write: true }]);
+      expect(await queue.used(1)).toEqual([{ head: 5, length }]);
+      expect(driver.memory.bytes(address, length).some((byte) => byte !== 0)).toBe(true);
+      await frontend.stopQueue(0);
+      using again = new DriverQueue(driver, 0);
+      await frontend.startQueue(again.queue);
+      again.add(0, [{ address, length, write: true }]);
+      expect(await again.used(1)).toEqual([{ head: 0, length }]);
+      await frontend.reset();
+    }
+    expect([...errors, ...device.failures]).toEqual([]);
+  });
+
+  test('find each other again when the back end comes back', async () => {
+    using folder = mkdtempDisposableSync(join(tmpdir(), 'tsvmm-front-end-'));
+    const path = join(folder.path, 'rng.sock');
+    const errors: unknown[] = [];
+    let server = VhostUserServer.listen(path, rngDevice(errors));
+    const { socket, ...description } = await describeVhostUserDevice({ type: 'rng', socket: path });
+    using _socket = socket;
+    expect(description).toMatchObject({
+      path,
+      pciClass: { baseClass: 8, subclass: 0x80 },
+      model: { deviceId: 4, features: [], queueSizes: [256] },
+    });
+    using driver = new DriverMemory();
+    const device = new ObservedDevice();
+    await using frontend = await VhostUserFrontend.open(
+      { kind: 'vhost-user', socket: socket.number, path, configLength: 0 },
+      device,
+      driver.memory,
+    );
+    using queue = new DriverQueue(driver, 0);
+    const address = driver.allocate(4096);
+    await frontend.activate(FEATURES, [queue.queue]);
+    for (const head of [1, 2, 3]) {
+      queue.add(head, [{ address, length: 8, write: true }]);
+      expect(await queue.used(1)).toEqual([{ head, length: 8 }]);
+      server[Symbol.dispose]();
+      await device.until(() => device.logs.length === 2 * head - 1);
+      // It asks while there is nobody.
+      queue.add(head + 4, [{ address, length: 8, write: true }]);
+      server = VhostUserServer.listen(path, rngDevice(errors));
+      expect(await queue.used(1)).toEqual([{ head: head + 4, length: 8 }]);
+      await device.until(() => device.logs.length === 2 * head);
+    }
+    server[Symbol.dispose]();
+    expect([...errors, ...device.failures]).toEqual([]);
+  });
+});
