@@ -72,10 +72,11 @@ test('a front end that breaks the protocol is named as the reason', async () => 
 
 test.each([
   [['block', '--socket-path', '/tmp/x'], 'say which image: --file PATH[:read-only]'],
-  [['block', '--file', 'disk.img'], 'disk.img cannot be opened'],
+  [['block', '--file', 'disk.img', '--socket-path', 'x'], 'disk.img cannot be opened'],
   [['rng'], 'with --socket-path PATH, or with --fd N'],
   [['rng', '--fd', 'three'], '--fd'],
-  [['console'], 'Only tsvmm device block and tsvmm device rng'],
+  [['console', '--socket-path', 'x', '--syslog', '--output-file', 'y'], 'give --output-file or --syslog'],
+  [['rng', '--socket-path', 'x', '--seccomp-policy-dir', ''], 'needs the path of a directory'],
 ])('tsvmm device %j is refused with what to do', (args, problem) => {
   const { status, stderr } = tsvmm(['device', ...args], { cwd: directory });
   expect(status).not.toBe(0);

@@ -15,7 +15,7 @@ import { native } from './native.ts';
 const control = new UnixSocket(new FileDescriptor(CONTROL_DESCRIPTOR));
 const link = new UnixSocket(new FileDescriptor(LINK_DESCRIPTOR));
 const module = (await import(process.argv[2] ?? '')) as JailedModule;
-await module.prepare?.();
+await module.prepare?.(link);
 control.sendMessage(Buffer.from(LOADED));
 for (;;) {
   const packet = await receivePacket(control);

@@ -38,6 +38,8 @@ export interface JailedProcessOptions {
   readonly module: URL;
   /** Left out, the module runs in a plain child process. */
   readonly jail?: Jail;
+  /** A packet that is on the link from the start, for `prepare`; its descriptors stay the caller's. */
+  readonly opening?: { readonly bytes: Uint8Array; readonly descriptors?: readonly FileDescriptor[] };
   /** Options for the process's Node, such as `--max-old-space-size=64`. */
   readonly nodeOptions?: readonly string[];
   /** Besides at most 4,096 open files and no core dumps. */
@@ -93,6 +95,8 @@ export class JailedProcess implements AsyncDisposable {
     using _control = control;
     const jailed = JailedProcess.#spawn(options, childControl);
     try {
+      const { opening } = options;
+      if (opening !== undefined) jailed.link.sendMessage(opening.bytes, opening.descriptors);
       await jailed.#expect(control, LOADED);
       if (jail !== undefined && filter !== undefined) await jailed.#seal(control, jail, filter);
       control.sendMessage(Buffer.from(BEGIN));
@@ -118,7 +122,8 @@ export class JailedProcess implements AsyncDisposable {
     const { pid, pidfd } = spawnProcess({
       program: process.execPath,
       arguments: [process.execPath, ...(options.nodeOptions ?? []), entry, options.module.href],
-      environment: [],
+      // What is done through an io_uring passes filters by: libuv is to have none.
+      environment: ['UV_USE_IO_URING=0'],
       descriptors: [nothing, writer, writer, control.descriptor, childLink.descriptor],
       limits: { ...DEFAULT_LIMITS, ...options.limits },
       namespaces: options.jail !== undefined,

@@ -1,19 +1,16 @@
-import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Readable, Writable } from 'node:stream';
 import { openExecutor } from '@tsvmm/async';
 import { blockModel, openBackend, RngBackend, rngModel } from '@tsvmm/devices';
 import { fetchGuest, type Guest } from '@tsvmm/guest-image';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { PROMPT, QemuGuest } from '../../../tools/qemu-guest.ts';
 import { VhostUserServer } from '../src/index.ts';
 
 const MIB = 2 ** 20;
 const DISK_SIZE = 8 * MIB;
-/** What the default guest prints when its shell waits for a line. */
-const PROMPT = 'tsvmm:~#';
 
 let guest: Guest;
 let folder: string;
@@ -26,64 +23,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await rm(folder, { recursive: true });
 });
-
-/** A guest in QEMU, at whose shell one types. */
-class QemuGuest implements AsyncDisposable {
-  readonly #process: ChildProcessByStdio<Writable, Readable, null>;
-  readonly #ended: Promise<unknown>;
-  #output = '';
-  #waiting: (() => void) | undefined;
-
-  constructor(options: readonly string[]) {
-    const { kernel, initrd } = guest;
-    this.#process = spawn(
-      'qemu-system-riscv64',
-      [
-        ...['-M', 'virt,memory-backend=ram', '-nographic', '-no-reboot', '-nodefaults', '-serial', 'stdio'],
-        // Its back ends map the guest's memory.
-        ...['-m', '256M', '-object', 'memory-backend-memfd,id=ram,size=256M,share=on'],
-        ...['-kernel', kernel, '-initrd', initrd, '-append', 'console=ttyS0 quiet', ...options],
-      ],
-      { stdio: ['pipe', 'pipe', 'inherit'] },
-    );
-    this.#process.stdout.on('data', (bytes: Buffer) => {
-      this.#output += bytes.toString('latin1');
-      this.#waiting?.();
-    });
-    this.#ended = new Promise((resolve) => this.#process.once('exit', resolve));
-  }
-
-  /** Resolves with everything up to where `text` was printed, from where this was last asked. */
-  async until(text: string): Promise<string> {
-    for (;;) {
-      const index = this.#output.indexOf(text);
-      if (index >= 0) {
-        const before = this.#output.slice(0, index);
-        this.#output = this.#output.slice(index + text.length);
-        return before;
-      }
-      const { promise, resolve } = Promise.withResolvers<void>();
-      this.#waiting = resolve;
-      const ended = this.#ended.then(() => {
-        throw new Error(`QEMU ended without '${text}': ${this.#output}`);
-      });
-      await Promise.race([promise, ended]);
-    }
-  }
-
-  /** Runs a line and resolves with what it printed. */
-  async run(line: string): Promise<string> {
-    // The terminal shows the line, so what marks its end must not stand in it.
-    this.#process.stdin.write(`${line}; echo E''ND\n`);
-    await this.until("E''ND");
-    return await this.until('END');
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#process.kill('SIGKILL');
-    await this.#ended;
-  }
-}
 
 /** A disk as a vhost-user device, for as long as the result is not disposed. */
 async function serveDisk(socket: string, path: string, errors: unknown[]): Promise<AsyncDisposable> {
@@ -119,7 +58,7 @@ test("a guest of QEMU's uses our disk and our random numbers, also after the dis
     onBroken: (error) => errors.push(error),
     onEnd: (error) => error && errors.push(error),
   });
-  await using qemu = new QemuGuest([
+  await using qemu = new QemuGuest(guest, [
     ...[
       '-chardev',
       `socket,id=disk,path=${diskSocket},reconnect=1`,

@@ -1,8 +1,9 @@
 import { BUILT, type OptionDefinition } from '../options/definition.ts';
+import { ISOLATION_OPTIONS } from '../options/isolation.ts';
 import type { BuiltCommand } from './definition.ts';
 
-/** How a front end reaches a device. */
-const CONNECTION_OPTIONS: readonly OptionDefinition[] = [
+/** How a front end reaches a device, and what the device reaches of the host. */
+const SERVING_OPTIONS: readonly OptionDefinition[] = [
   {
     name: 'socket-path',
     group: 'Connection',
@@ -17,10 +18,11 @@ const CONNECTION_OPTIONS: readonly OptionDefinition[] = [
     help: 'Use this open descriptor, which is connected to a front end',
     availability: BUILT,
   },
+  ...ISOLATION_OPTIONS,
 ];
 
 const SERVING =
-  'Speaks vhost-user, so that QEMU, crosvm or another program runs the guest. Serves one front end, and ends when that goes. The guest must have memory that can be shared, such as QEMU makes with -object memory-backend-memfd,share=on.';
+  'Speaks vhost-user, so that QEMU, crosvm or another program runs the guest. Serves one front end from a process that has nothing else of the host, and ends when that front end goes. The guest must have memory that can be shared, such as QEMU makes with -object memory-backend-memfd,share=on.';
 
 /** The commands that serve a single device to another program. */
 export const DEVICE_COMMANDS: readonly BuiltCommand[] = [
@@ -43,10 +45,51 @@ export const DEVICE_COMMANDS: readonly BuiltCommand[] = [
         help: 'The image of the disk',
         availability: BUILT,
       },
-      ...CONNECTION_OPTIONS,
+      {
+        name: 'async-executor',
+        group: 'Disks',
+        value: 'KIND',
+        help: 'What its I/O runs on: epoll or uring; the better one that the host has if not given',
+        availability: BUILT,
+      },
+      ...SERVING_OPTIONS,
     ],
     availability: BUILT,
     load: async () => (await import('../device/block.ts')).deviceBlock,
+  },
+  {
+    name: 'device console',
+    operands: '',
+    minOperands: 0,
+    maxOperands: 0,
+    summary: 'Serve a console to another virtual machine monitor',
+    description: ['Serves a virtio console with one port.', SERVING],
+    examples: ['tsvmm device console --socket-path console.sock --output-file guest.log'],
+    options: [
+      {
+        name: 'output-file',
+        group: 'Consoles',
+        value: 'PATH',
+        help: 'Append what the guest writes to this file; standard output if not given',
+        availability: BUILT,
+      },
+      {
+        name: 'input-file',
+        group: 'Consoles',
+        value: 'PATH',
+        help: 'Give the guest what is in this file, or comes out of this pipe',
+        availability: BUILT,
+      },
+      {
+        name: 'syslog',
+        group: 'Consoles',
+        help: 'Send what the guest writes to the system log',
+        availability: BUILT,
+      },
+      ...SERVING_OPTIONS,
+    ],
+    availability: BUILT,
+    load: async () => (await import('../device/console.ts')).deviceConsole,
   },
   {
     name: 'device rng',
@@ -56,7 +99,7 @@ export const DEVICE_COMMANDS: readonly BuiltCommand[] = [
     summary: 'Serve random numbers to another virtual machine monitor',
     description: ["Serves the host's random numbers as a virtio entropy device.", SERVING],
     examples: ['tsvmm device rng --socket-path rng.sock'],
-    options: CONNECTION_OPTIONS,
+    options: SERVING_OPTIONS,
     availability: BUILT,
     load: async () => (await import('../device/rng.ts')).deviceRng,
   },

@@ -1,6 +1,6 @@
 import type { Executor, ExecutorKind } from '@tsvmm/async';
 import { EventFd, type FileDescriptor } from '@tsvmm/base';
-import { ExecutorStorage, type Format, openDisk } from '@tsvmm/disk';
+import { ExecutorStorage, type Format, type OpenStorage, openDisk, type Storage } from '@tsvmm/disk';
 import { DeviceError } from '../errors.ts';
 import type { PciAddress } from '../pci/address.ts';
 import { PciConfigurationSpace } from '../pci/configuration-space.ts';
@@ -47,6 +47,8 @@ const WRITABLE_FORMATS: readonly string[] = ['raw', 'qcow2', 'composite'];
 export interface BackendEnvironment {
   /** The thread's executor of a kind, opened when it is first asked for. */
   executor(kind: ExecutorKind | 'auto'): Executor;
+  /** Opens an image, and what it refers to, for a thread without a file system; unless given, they are opened here. */
+  openStorage?(executor: Executor, ...image: Parameters<OpenStorage>): Storage | Promise<Storage>;
 }
 
 /** What the thread or process that serves a device needs to open its back end. */
@@ -200,11 +202,13 @@ export class VirtioPciDevice implements PciDevice {
 }
 
 /** A device before there is a transport for it. */
-export interface DeviceDescription {
+export interface DeviceDescription<
+  Kind extends LocalBackendDescriptor['kind'] = LocalBackendDescriptor['kind'],
+> {
   /** For messages, e.g. `virtio-blk /images/root.img`. */
   readonly name: string;
   readonly model: VirtioDeviceModel;
-  readonly backend: LocalBackendDescriptor;
+  readonly backend: Extract<LocalBackendDescriptor, { readonly kind: Kind }>;
 }
 
 /**
@@ -214,7 +218,7 @@ export interface DeviceDescription {
 export async function describeBlockDevice(
   disk: DiskImage,
   options: Omit<BlockOptions, 'size' | 'readOnly'> = {},
-): Promise<DeviceDescription> {
+): Promise<DeviceDescription<'block'>> {
   const { path, format } = disk;
   await using image = await orFailed(openDisk(path, { lock: false, ...(format && { format }) }));
   const readOnly = disk.readOnly === true || !WRITABLE_FORMATS.includes(image.format);
@@ -254,13 +258,14 @@ async function openBlock(
 ): Promise<BlockBackend> {
   const { path, format, readOnly = false, lock = true, direct = false, executor: kind = 'auto' } = image;
   const executor = environment.executor(kind);
+  const openStorage = environment.openStorage?.bind(environment) ?? ExecutorStorage.open;
   const disk = await orFailed(
     openDisk(path, {
       writable: !readOnly,
       lock,
       direct,
       ...(format && { format }),
-      openStorage: (name, storageOptions) => ExecutorStorage.open(executor, name, storageOptions),
+      openStorage: (name, storageOptions) => openStorage(executor, name, storageOptions),
     }),
   );
   return new BlockBackend(disk, options);

@@ -37,6 +37,19 @@ export class ExecutorStorage implements Storage {
     return new ExecutorStorage(executor, FileStorage.open(path, options), options.direct ?? false);
   }
 
+  /**
+   * {@link FileStorage.adopt} on an executor, which has to outlive it.
+   * @throws DiskError OPEN_FAILED
+   */
+  static adopt(
+    executor: Executor,
+    fd: number,
+    name: string,
+    options: Pick<FileStorageOptions, 'writable' | 'direct'>,
+  ): ExecutorStorage {
+    return new ExecutorStorage(executor, FileStorage.adopt(fd, name, options), options.direct ?? false);
+  }
+
   get name(): string {
     return this.#file.name;
   }

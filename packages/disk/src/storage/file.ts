@@ -97,6 +97,18 @@ export class FileStorage implements Storage {
     }
   }
 
+  /**
+   * Takes over a descriptor that somebody opened, and locked if need be, with these options.
+   * @throws DiskError OPEN_FAILED when it is neither a file nor a block device
+   */
+  static adopt(
+    fd: number,
+    name: string,
+    options: Pick<FileStorageOptions, 'writable' | 'direct'>,
+  ): FileStorage {
+    return new FileStorage(fd, name, options);
+  }
+
   get size(): number {
     return this.#size;
   }

@@ -46,6 +46,8 @@ export const POLICY_CONSTANTS: ReadonlyMap<string, bigint> = new Map(
     FALLOC_FL_KEEP_SIZE: 0x01n,
     FALLOC_FL_PUNCH_HOLE: 0x02n,
     FALLOC_FL_ZERO_RANGE: 0x10n,
+    // statx, newfstatat
+    AT_EMPTY_PATH: 0x1000n,
     // signals
     SIGABRT: 6n,
     // ioctl: generic, terminals, block devices, tap

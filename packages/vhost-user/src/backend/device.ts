@@ -122,6 +122,12 @@ export class VhostUserDevice implements Disposable {
     });
   }
 
+  /** Serves what is in the rings, and resolves when it has ended. */
+  async settle(): Promise<void> {
+    for (const { ring } of this.#slots) ring.serve();
+    await this.#options.backend.drain();
+  }
+
   [Symbol.dispose](): void {
     if (this.#isDisposed) return;
     this.#isDisposed = true;

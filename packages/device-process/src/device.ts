@@ -1,0 +1,15 @@
+import type { FileDescriptor } from '@tsvmm/base';
+import type { ConsoleBackendOptions, DeviceDescription, LocalBackendDescriptor } from '@tsvmm/devices';
+
+/** The back end of a device, as plain data: its files are opened by those who start the process. */
+export type ProcessBackend =
+  | Exclude<LocalBackendDescriptor, { readonly kind: 'console' }>
+  /** What the guest writes, and reads, goes through the first of the device's descriptors: a stream socket. */
+  | { readonly kind: 'console'; readonly hasInput: boolean; readonly options: ConsoleBackendOptions };
+
+/** A device that gets a process. */
+export interface ProcessDevice extends Omit<DeviceDescription, 'backend'> {
+  readonly backend: ProcessBackend;
+  /** Handed to the process; they stay the caller's, too. */
+  readonly descriptors?: readonly FileDescriptor[];
+}

@@ -1,0 +1,37 @@
+// What runs in the process of a device: everything is loaded, and made that needs the host, before the jail closes; images are
+// read, and the guest is served, in it.
+import { deserialize } from 'node:v8';
+import { type Executor, type OpenedExecutor, openExecutor } from '@tsvmm/async';
+import type { FileDescriptor, UnixSocket } from '@tsvmm/base';
+import type { ProcessDevice } from '../device.ts';
+import { MAXIMUM_PACKET } from '../protocol.ts';
+import { DeviceServer } from './server.ts';
+
+const MAXIMUM_DESCRIPTORS = 8;
+
+let device: ProcessDevice;
+let descriptors: readonly FileDescriptor[];
+let opened: OpenedExecutor | undefined;
+
+/** Called by the entry of @tsvmm/jail, in the file system of the host. */
+export function prepare(link: UnixSocket): void {
+  const buffer = new Uint8Array(MAXIMUM_PACKET);
+  const packet = link.receiveMessage(buffer, MAXIMUM_DESCRIPTORS);
+  if (packet === undefined || packet.length === 0) throw new Error('the process was not told its device');
+  device = deserialize(buffer.subarray(0, packet.length)) as ProcessDevice;
+  descriptors = packet.descriptors;
+  const { backend } = device;
+  // In the jail no io_uring can be made.
+  if ('disk' in backend) opened = openExecutor({ kind: backend.disk.executor ?? 'auto' });
+}
+
+/** Called by the entry of @tsvmm/jail, in the jail. */
+export async function run(link: UnixSocket): Promise<void> {
+  const executor = (): Executor => {
+    if (opened === undefined) throw new Error(`a ${device.backend.kind} device has no files`);
+    return opened.executor;
+  };
+  const server = new DeviceServer(link, device, { descriptors, executor });
+  if (opened !== undefined) server.log(`its I/O is done on ${opened.reason}`);
+  await server.open();
+}
