@@ -36,7 +36,7 @@ export function unpack(packed: Uint8Array, windows: readonly Window[]): SparseIm
   seal(scratch);
   const pieces = windows.map((window) => ({
     position: startOf(scratch, window),
-    bytes: part(scratch, window).slice(),
+    bytes: Uint8Array.from(part(scratch, window)),
   }));
   for (const window of windows) part(scratch, window).fill(0);
   return { length: IMAGE_LENGTH, pieces };

@@ -151,7 +151,7 @@ class PlainWriter {
   async finish(): Promise<void> {}
 }
 
-/** Clusters that are being compressed at once: a few more than the thread pool has threads, so that none waits for work. */
+/** Clusters that are being compressed, or wait for it: more than the thread pool has threads, so that none of them waits. */
 const MAX_COMPRESSING = 8;
 
 /** Writes clusters compressed. */
@@ -159,6 +159,8 @@ class CompressingWriter {
   readonly unit: number;
   readonly #disk: Qcow2Disk;
   readonly #running = new Set<Promise<void>>();
+  /** For clusters that are to come. */
+  readonly #buffers: Buffer[] = [];
   #error: { readonly cause: unknown } | undefined;
 
   constructor(disk: Disk) {
@@ -173,18 +175,24 @@ class CompressingWriter {
     for (let at = 0; at < bytes.length; at += this.unit) {
       const cluster = bytes.subarray(at, at + this.unit);
       if (isZero(cluster)) continue;
-      const task = this.#disk.writeCompressed(position + at, Buffer.from(cluster)).then(
-        () => {
-          this.#running.delete(task);
-        },
-        (cause: unknown) => {
-          this.#running.delete(task);
-          this.#error ??= { cause };
-        },
-      );
+      const copy = this.#buffers.pop() ?? Buffer.allocUnsafeSlow(this.unit);
+      copy.set(cluster);
+      const task = this.#compress(position + at, copy, cluster.length).finally(() => {
+        this.#running.delete(task);
+        this.#buffers.push(copy);
+      });
       this.#running.add(task);
       if (this.#running.size >= MAX_COMPRESSING) await Promise.race(this.#running);
       if (this.#error) throw this.#error.cause;
+    }
+  }
+
+  /** Does not reject: the next step of the copy tells what went wrong. */
+  async #compress(position: number, buffer: Buffer, length: number): Promise<void> {
+    try {
+      await this.#disk.writeCompressed(position, buffer.subarray(0, length));
+    } catch (cause) {
+      this.#error ??= { cause };
     }
   }
 

@@ -1,19 +1,5 @@
-import { promisify } from 'node:util';
-import {
-  deflateRaw,
-  inflateRawSync,
-  type ZlibOptions,
-  type ZstdOptions,
-  zstdCompress,
-  zstdDecompressSync,
-} from 'node:zlib';
+import { inflateRawSync, zstdDecompressSync } from 'node:zlib';
 import type { CompressionType } from './header.ts';
-
-const deflate = promisify<Uint8Array, ZlibOptions, Uint8Array>(deflateRaw);
-const zstd = promisify<Uint8Array, ZstdOptions, Uint8Array>(zstdCompress);
-
-/** QEMU reads clusters with a window of 4 KiB. */
-const WINDOW_BITS = 12;
 
 /**
  * The contents of a compressed cluster; undefined when it is not one. `bytes` may go on after the compressed data.
@@ -54,18 +40,4 @@ function zstdFrameLength(bytes: Uint8Array): number {
   }
   const checksum = (descriptor & 4) !== 0 ? 4 : 0;
   return at + checksum;
-}
-
-/** Compresses a cluster, on the thread pool; undefined when that does not make it smaller. */
-export async function compressCluster(
-  type: CompressionType,
-  bytes: Uint8Array,
-): Promise<Uint8Array | undefined> {
-  // Room for all that comes out, so that it is one step.
-  const chunkSize = bytes.length + 1024;
-  const out =
-    type === 'zstd'
-      ? await zstd(bytes, { chunkSize, pledgedSrcSize: bytes.length })
-      : await deflate(bytes, { windowBits: WINDOW_BITS, chunkSize });
-  return out.length < bytes.length ? out : undefined;
 }

@@ -3,7 +3,7 @@ import { SegmentList } from '../segments.ts';
 import type { Storage } from '../storage/storage.ts';
 import { viewOf, writeU64 } from './big-endian.ts';
 import { Incompatible, KEPT_AUTOCLEAR } from './features.ts';
-import { HeaderField, hasLazyRefcounts, parseHeader, type Qcow2Header } from './header.ts';
+import { HeaderField, hasLazyRefcounts, parseHeader, QCOW2_MAGIC, type Qcow2Header } from './header.ts';
 import { COPIED_HIGH, entryOffset, type Geometry, geometryOf } from './mapping.ts';
 import { Refcounts } from './refcounts.ts';
 import { type Slice, TableCache } from './table-cache.ts';
@@ -90,7 +90,10 @@ export class Qcow2Image {
   static async readHeader(storage: Storage): Promise<Qcow2Header> {
     const start = new Uint8Array(SECTOR);
     await storage.read(0, SegmentList.of(start));
-    const clusterBits = Math.min(viewOf(start).getUint32(HeaderField.clusterBits), MAX_CLUSTER_BITS);
+    const view = viewOf(start);
+    if (view.getUint32(0) !== QCOW2_MAGIC) return parseHeader(start, storage.name);
+    // Extensions and names may fill the first cluster.
+    const clusterBits = Math.min(view.getUint32(HeaderField.clusterBits), MAX_CLUSTER_BITS);
     const bytes = new Uint8Array(Math.min(2 ** clusterBits, storage.size));
     await storage.read(0, SegmentList.of(bytes));
     return parseHeader(bytes, storage.name);

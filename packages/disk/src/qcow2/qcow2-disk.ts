@@ -11,7 +11,7 @@ import { AsyncLock } from '../lock.ts';
 import { type Segments, toSegments } from '../segments.ts';
 import { ClusterWriter } from './cluster-writer.ts';
 import { Clusters } from './clusters.ts';
-import { compressCluster } from './compression.ts';
+import { ClusterCompressor } from './compressor.ts';
 import { largestSize, type Qcow2Header } from './header.ts';
 import type { Qcow2Image } from './image.ts';
 import { Run } from './mapping.ts';
@@ -31,6 +31,7 @@ export class Qcow2Disk implements Disk {
   readonly #writer: ClusterWriter;
   readonly #zeroing: Zeroing;
   readonly #resizing: Resizing;
+  readonly #compressor: ClusterCompressor;
   /** Done when the compressed cluster that was given last is written, or has failed. */
   #lastCompressed: Promise<void> = Promise.resolve();
   #isOpen = true;
@@ -44,6 +45,7 @@ export class Qcow2Disk implements Disk {
     this.#writer = new ClusterWriter(this.#clusters);
     this.#zeroing = new Zeroing(this.#clusters, this.#writer);
     this.#resizing = new Resizing(this.#clusters, this.#zeroing);
+    this.#compressor = new ClusterCompressor(image.header.compressionType, image.geometry.clusterSize);
   }
 
   get size(): number {
@@ -121,7 +123,7 @@ export class Qcow2Disk implements Disk {
       whole = new Uint8Array(clusterSize);
       whole.set(cluster);
     }
-    const compressing = compressCluster(this.header.compressionType, whole);
+    const compressing = this.#compressor.compress(whole);
     const written = Promise.all([compressing, this.#lastCompressed]).then(([compressed]) =>
       this.#writeCompressed(position, cluster, compressed),
     );
@@ -206,6 +208,7 @@ export class Qcow2Disk implements Disk {
     await using _backing = this.backing;
     await using _storage = storage;
     await using _data = data === storage ? undefined : data;
+    using _compressor = this.#compressor;
     if (!this.readOnly && !this.image.isCorrupt) await this.image.close();
   }
 
