@@ -74,6 +74,8 @@ export class FilesystemBuilder {
   readonly #allocator: BlockAllocator;
   readonly #writer: CoalescingWriter;
   readonly #inodeWriter: CoalescingWriter;
+  /** The inode that is being written. */
+  readonly #inodeBytes = Buffer.alloc(INODE_SIZE);
   readonly #content: ContentWriter;
   readonly #xattrBlocks: XattrBlocks;
   readonly #namespace: Namespace;
@@ -279,7 +281,7 @@ export class FilesystemBuilder {
         { path: shownName(entry.path) },
       );
     }
-    const runs = await this.#content.write(entry);
+    const runs = entry.size === 0 ? [] : await this.#content.write(entry);
     const map = await mapBlocks(this.#mapContext, inode, runs);
     return { size: entry.size, map, blocks: lengthOf(runs) };
   }
@@ -347,7 +349,8 @@ export class FilesystemBuilder {
     const placed =
       xattrs && xattrs.size > 0 ? placeAttributes(xattrs, blockSize, shownName(attributes.path)) : {};
     const xattrBlock = placed.block ? await this.#xattrBlocks.place(placed.block) : 0;
-    const bytes = encodeInode(
+    encodeInode(
+      this.#inodeBytes,
       number,
       {
         mode: FileMode[type] | mode,
@@ -367,7 +370,7 @@ export class FilesystemBuilder {
       },
       this.#seed,
     );
-    await this.#inodeWriter.write(this.#geometry.inodePosition(number), bytes);
+    await this.#inodeWriter.write(this.#geometry.inodePosition(number), this.#inodeBytes);
   }
 
   /** Inodes are written when their first name comes; those that got more are written again. */

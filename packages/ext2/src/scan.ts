@@ -56,29 +56,29 @@ class Scanner {
   }
 
   *entries(): Generator<Entry, void, undefined> {
-    const rootStat = this.#try(Buffer.alloc(0), (full) => lstatSync(full, { bigint: true }));
-    // A stack of names that are still to come, the next one last: trees may be deeper than calls.
-    const pending: Buffer[] = [Buffer.alloc(0)];
-    for (let path = pending.pop(); path; path = pending.pop()) {
-      const stat =
-        path.length === 0 ? rootStat : this.#try(path, (full) => lstatSync(full, { bigint: true }));
+    const rootStat = this.#try(this.#top, () => lstatSync(this.#top, { bigint: true }));
+    // A stack of files that are still to come, the next one last: trees may be deeper than calls.
+    const pending: Buffer[] = [this.#top];
+    for (let file = pending.pop(); file; file = pending.pop()) {
+      const path = file;
+      const stat = path === this.#top ? rootStat : this.#try(path, () => lstatSync(path, { bigint: true }));
       const entry = this.#entry(path, stat);
       yield entry;
       if (entry.type !== 'directory') continue;
       if (this.#options.oneFileSystem && stat.dev !== rootStat.dev) continue;
-      const names = this.#try(path, (full) => readdirSync(full, { encoding: 'buffer' }));
+      const names = this.#try(path, () => readdirSync(path, { encoding: 'buffer' }));
       names.sort(Buffer.compare);
-      for (const name of names.reverse()) {
-        pending.push(path.length === 0 ? name : Buffer.concat([path, SLASH, name]));
-      }
+      for (const name of names.reverse()) pending.push(Buffer.concat([path, SLASH, name]));
     }
   }
 
-  #entry(path: Buffer, stat: BigIntStats): Entry {
+  /** @param file its path, as it is opened */
+  #entry(file: Buffer, stat: BigIntStats): Entry {
+    const path = this.#inside(file);
     const mode = Number(stat.mode);
     const type = TYPES.get(mode & TYPE_BITS);
     if (type === undefined)
-      throw new Ext2Error('UNREADABLE', 'is no kind of file.', { path: path.toString() });
+      throw new Ext2Error('UNREADABLE', 'is no kind of file.', { path: this.#shown(file) });
     if (type !== 'directory' && stat.nlink > 1n) {
       const key = `${stat.dev}:${stat.ino}`;
       const target = this.#firstNames.get(key);
@@ -92,11 +92,11 @@ class Scanner {
       uid: owner?.uid ?? Number(stat.uid),
       gid: owner?.gid ?? Number(stat.gid),
       mtime: timestamp(stat.mtimeNs),
-      ...this.#xattrs(path),
+      ...this.#xattrs(file),
     };
     switch (type) {
       case 'symlink': {
-        const target = this.#try(path, (full) => readlinkSync(full, { encoding: 'buffer' }));
+        const target = this.#try(file, () => readlinkSync(file, { encoding: 'buffer' }));
         return { ...attributes, type, target };
       }
       case 'character-device':
@@ -105,8 +105,8 @@ class Scanner {
       case 'file': {
         const size = Number(stat.size);
         const isSparse = Number(stat.blocks) * 512 < size;
-        const ranges = isSparse ? this.#dataRanges(path, size) : undefined;
-        const content = () => this.#content(path, ranges ?? [{ position: 0, length: size }]);
+        const ranges = isSparse ? this.#dataRanges(file, size) : undefined;
+        const content = () => this.#content(file, ranges ?? [{ position: 0, length: size }]);
         return { ...attributes, type, size, content, ...(ranges && { dataRanges: ranges }) };
       }
       default:
@@ -114,15 +114,15 @@ class Scanner {
     }
   }
 
-  #xattrs(path: Buffer): { readonly xattrs?: ReadonlyMap<string, Uint8Array> } {
+  #xattrs(file: Buffer): { readonly xattrs?: ReadonlyMap<string, Uint8Array> } {
     if (this.#options.xattrs === false) return {};
-    const xattrs = this.#try(path, extendedAttributes);
+    const xattrs = this.#try(file, () => extendedAttributes(file));
     return xattrs.size > 0 ? { xattrs } : {};
   }
 
-  #dataRanges(path: Buffer, size: number): readonly Range[] {
-    return this.#try(path, (full) => {
-      const fd = openSync(full, 'r');
+  #dataRanges(file: Buffer, size: number): readonly Range[] {
+    return this.#try(file, () => {
+      const fd = openSync(file, 'r');
       try {
         const ranges: Range[] = [];
         for (let at = seekData(fd, 0); at !== undefined && at < size; ) {
@@ -137,18 +137,18 @@ class Scanner {
     });
   }
 
-  *#content(path: Buffer, ranges: readonly Range[]): Generator<Chunk, void, undefined> {
+  *#content(file: Buffer, ranges: readonly Range[]): Generator<Chunk, void, undefined> {
     if (ranges.every(({ length }) => length === 0)) return;
-    const fd = this.#try(path, (full) => openSync(full, 'r'));
+    const fd = this.#try(file, () => openSync(file, 'r'));
     try {
       for (const { position, length } of ranges) {
         for (let done = 0; done < length; ) {
           const wanted = Math.min(length - done, READ_LENGTH);
           const at = position + done;
-          const got = this.#try(path, () => readSync(fd, this.#buffer, 0, wanted, at));
+          const got = this.#try(file, () => readSync(fd, this.#buffer, 0, wanted, at));
           if (got === 0) {
             throw new Ext2Error('BAD_CONTENT', `became shorter while it was read: it ends at ${at}.`, {
-              path: path.toString(),
+              path: this.#shown(file),
             });
           }
           yield { position: at, bytes: this.#buffer.subarray(0, got) };
@@ -160,16 +160,23 @@ class Scanner {
     }
   }
 
-  /** Does something with a file of the tree, by its name outside of it. */
-  #try<T>(path: Buffer, action: (full: Buffer) => T): T {
+  /** The path of a file below the directory. */
+  #inside(file: Buffer): Buffer {
+    return file.subarray(file === this.#top ? file.length : this.#top.length + 1);
+  }
+
+  /** For messages. */
+  #shown(file: Buffer): string {
+    return (file === this.#top ? file : this.#inside(file)).toString();
+  }
+
+  /** Does something with a file, and says with which when it fails. */
+  #try<T>(file: Buffer, action: () => T): T {
     try {
-      return action(path.length === 0 ? this.#top : Buffer.concat([this.#top, SLASH, path]));
+      return action();
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
-      throw new Ext2Error('UNREADABLE', `cannot be read: ${reason}`, {
-        path: path.length === 0 ? this.#top.toString() : path.toString(),
-        cause,
-      });
+      throw new Ext2Error('UNREADABLE', `cannot be read: ${reason}`, { path: this.#shown(file), cause });
     }
   }
 }

@@ -1,7 +1,6 @@
 import { crc32c } from '@tsvmm/base';
 import { crc32cOfWord } from '../checksum.ts';
 import type { Timestamp } from '../entry.ts';
-import { INODE_SIZE } from '../layout/geometry.ts';
 import { EXTRA_ISIZE } from '../layout/superblock.ts';
 
 /** i_mode's file types. */
@@ -54,9 +53,12 @@ const LINKS = 0x1a;
 const MIN_SECONDS = -(2 ** 31);
 const MAX_SECONDS = 2 ** 34 - 2 ** 31 - 1;
 
-/** @param seed what metadata checksums start with; undefined without metadata_csum */
-export function encodeInode(number: number, inode: Inode, seed: number | undefined): Buffer {
-  const bytes = Buffer.alloc(INODE_SIZE);
+/**
+ * @param bytes for the inode: there are so many that each would not get a buffer of its own
+ * @param seed what metadata checksums start with; undefined without metadata_csum
+ */
+export function encodeInode(bytes: Buffer, number: number, inode: Inode, seed: number | undefined): void {
+  bytes.fill(0);
   bytes.writeUInt16LE(inode.mode, 0x0);
   bytes.writeUInt16LE(inode.uid & 0xffff, 0x2);
   bytes.writeUInt32LE(inode.size % 2 ** 32, 0x4);
@@ -79,7 +81,6 @@ export function encodeInode(number: number, inode: Inode, seed: number | undefin
   bytes.writeUInt16LE(EXTRA_ISIZE, 0x80);
   if (inode.xattrs) bytes.set(inode.xattrs, INODE_XATTR_OFFSET);
   if (seed !== undefined) seal(number, bytes, seed);
-  return bytes;
 }
 
 /** Gives an encoded inode another number of links. */
