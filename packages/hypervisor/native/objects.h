@@ -56,6 +56,9 @@ struct Mapping {
 
 struct Slot {
   uint64_t guest_address;
+  /// Where it is for this process, in `memory`.
+  void* address;
+  uint64_t size;
   std::shared_ptr<Mapping> memory;
 };
 

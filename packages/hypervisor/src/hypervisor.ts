@@ -18,6 +18,11 @@ export interface VmOptions {
   readonly architecture: Architecture;
   readonly ram: readonly RamRegion[];
   readonly vcpuCount: number;
+  /**
+   * Whether other processes can map RAM, which is a file then; true when left out. Memory that is this process's alone is
+   * in huge pages where the host has them, of which a guest's boot touches hundreds instead of ten thousands.
+   */
+  readonly sharedMemory?: boolean;
   /** Interrupt controllers of a riscv64 machine. */
   readonly aia?: AiaOptions;
   /** Interrupt controllers of an aarch64 machine. */

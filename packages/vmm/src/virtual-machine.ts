@@ -141,7 +141,8 @@ export class VirtualMachine implements AsyncDisposable {
       platform: resolved.platform,
       acpiTables: await Promise.all(resolved.acpiTables.map((path) => readFile(path))),
     });
-    const vm = cleanup.use(await hypervisor.createVm(board.vm));
+    // All devices are in this process.
+    const vm = cleanup.use(await hypervisor.createVm({ ...board.vm, sharedMemory: false }));
 
     const watch = new PanicWatch();
     const environment: DeviceEnvironment = { interrupts: vm.interrupts };

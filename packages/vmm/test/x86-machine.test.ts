@@ -66,7 +66,7 @@ async function runKernel(kernel: Uint8Array, configuration: VirtualMachineConfig
 // Where KVM is, also without hardware behind it: these programs are of a few instructions.
 describe.runIf(process.arch === 'x64' && existsSync('/dev/kvm'))('an x86_64 machine', () => {
   const params = ['first', 'second=2'];
-  const line = 'panic=-1 first second=2';
+  const line = 'pci=noearly panic=-1 first second=2';
   /** Linux: "HdrS" in boot_params, where RSI points, and the command line. */
   const linux = [...print(esi, 0x202, 4), ...load(ebx, esi, 0x228), ...print(ebx, 0, line.length), ...reset];
 

@@ -62,15 +62,14 @@ export class KvmVm implements Vm {
     );
     this.memory = cleanup.use(createMemory(options));
     this.#slots = new MemorySlots(this.#vm);
-    for (const { base, size, fileOffset } of this.memory.regions) {
-      this.#slots.add({
-        guestAddress: base,
-        size,
-        // KVM needs memory that is a file, and create() was asked for that.
-        descriptor: this.memory.fd ?? -1,
-        descriptorOffset: fileOffset,
-        readOnly: false,
-      });
+    const { fd, hostBytes } = this.memory;
+    for (const { base, size, fileOffset, hostOffset } of this.memory.regions) {
+      if (fd === undefined) {
+        this.#slots.addAllocated(base, hostBytes.subarray(hostOffset, hostOffset + size));
+      } else {
+        const file = { descriptor: fd, descriptorOffset: fileOffset };
+        this.#slots.add({ guestAddress: base, size, ...file, readOnly: false });
+      }
     }
     // All vCPUs now: most interrupt controllers are made for those that are there.
     const parts: MachineParts = { system, vm: this.#vm, options };
@@ -263,11 +262,15 @@ export class KvmVm implements Vm {
   }
 }
 
-function createMemory(options: VmOptions): GuestMemory {
-  const regions = options.ram.map(({ guestAddress, size }) => ({ base: guestAddress, size }));
+function createMemory({ ram, sharedMemory = true }: VmOptions): GuestMemory {
+  const regions = ram.map(({ guestAddress, size }) => ({ base: guestAddress, size }));
   try {
-    return GuestMemory.create({ regions, backing: 'file' });
+    const size = ram.reduce((sum, region) => sum + region.size, 0);
+    const buffer = sharedMemory ? undefined : native().allocateMemory(size);
+    if (buffer === undefined) return GuestMemory.create({ regions, backing: 'file' });
+    return GuestMemory.attach({ kind: 'thread', regions, buffer, memoryOffset: 0 });
   } catch (cause) {
+    if (cause instanceof HypervisorError) throw cause;
     const code = cause instanceof GuestMemoryError ? 'INVALID_ARGUMENT' : 'NO_RESOURCES';
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new HypervisorError(code, `no memory for the guest: ${reason}`, { cause });

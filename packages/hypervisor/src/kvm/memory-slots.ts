@@ -9,14 +9,13 @@ const READ_ONLY = 2;
 /** Guest-physical addresses are at most this long; KVM itself checks against the host's CPU. */
 const ADDRESS_LIMIT = 2 ** 52;
 
-interface Slot extends MemoryRegion {
-  readonly number: number;
-}
+/** Where a slot is for the guest, and how it may be used. */
+type Place = Pick<MemoryRegion, 'guestAddress' | 'size' | 'readOnly'>;
 
 /** The machine's memory: what is where, and which pages the guest has written. */
 export class MemorySlots implements DirtyLog {
   readonly #vm: NativeVm;
-  readonly #slots = new Map<number, Slot>();
+  readonly #slots = new Map<number, Place>();
   #isLogging = false;
 
   constructor(vm: NativeVm) {
@@ -25,21 +24,21 @@ export class MemorySlots implements DirtyLog {
 
   /** @returns the slot's number */
   add(region: MemoryRegion): number {
-    this.#check(region);
-    let number = 0;
-    while (this.#slots.has(number)) number++;
     const { guestAddress, size, descriptor, descriptorOffset } = region;
-    native().addMemory(
-      this.#vm,
-      number,
-      this.#flags(region),
-      guestAddress,
-      size,
-      descriptor,
-      descriptorOffset,
+    return this.#add(region, (number, flags) =>
+      native().addMemory(this.#vm, number, flags, guestAddress, size, descriptor, descriptorOffset),
     );
-    this.#slots.set(number, { ...region, number });
-    return number;
+  }
+
+  /**
+   * Adds RAM that is not a file.
+   *
+   * @param bytes part of what the add-on's `allocateMemory` made
+   */
+  addAllocated(guestAddress: number, bytes: Uint8Array): void {
+    this.#add({ guestAddress, size: bytes.length, readOnly: false }, (number, flags) =>
+      native().addAllocated(this.#vm, number, flags, guestAddress, bytes),
+    );
   }
 
   remove(number: number): void {
@@ -63,11 +62,11 @@ export class MemorySlots implements DirtyLog {
       throw new HypervisorError('INVALID_STATE', 'dirty pages are not logged: call start() first');
     }
     const result: DirtyPages[] = [];
-    for (const slot of this.#slots.values()) {
+    for (const [number, slot] of this.#slots) {
       if (!slot.readOnly) {
         const pages = slot.size / PAGE_SIZE;
         const bitmap = new Uint8Array(Math.ceil(pages / 64) * 8);
-        native().dirtyLog(this.#vm, slot.number, bitmap);
+        native().dirtyLog(this.#vm, number, bitmap);
         result.push({ guestAddress: slot.guestAddress, pages, bitmap });
       }
     }
@@ -76,17 +75,26 @@ export class MemorySlots implements DirtyLog {
 
   #setLogging(value: boolean): void {
     this.#isLogging = value;
-    for (const slot of this.#slots.values()) {
-      if (!slot.readOnly) native().changeMemory(this.#vm, slot.number, this.#flags(slot));
+    for (const [number, slot] of this.#slots) {
+      if (!slot.readOnly) native().changeMemory(this.#vm, number, this.#flags(slot));
     }
   }
 
-  #flags(region: MemoryRegion): number {
+  #add(place: Place, add: (number: number, flags: number) => void): number {
+    this.#check(place);
+    let number = 0;
+    while (this.#slots.has(number)) number++;
+    add(number, this.#flags(place));
+    this.#slots.set(number, place);
+    return number;
+  }
+
+  #flags(region: Place): number {
     if (region.readOnly) return READ_ONLY;
     return this.#isLogging ? LOG_DIRTY_PAGES : 0;
   }
 
-  #check(region: MemoryRegion): void {
+  #check(region: Place): void {
     const { guestAddress, size } = region;
     const name = `${size} bytes of memory at 0x${guestAddress.toString(16)}`;
     if (

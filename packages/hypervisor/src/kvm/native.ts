@@ -128,6 +128,8 @@ export interface Native {
     fd: number,
     fdOffset: number,
   ): void;
+  allocateMemory(size: number): SharedArrayBuffer | undefined;
+  addAllocated(vm: NativeVm, slot: number, flags: number, guestAddress: number, bytes: Uint8Array): void;
   changeMemory(vm: NativeVm, slot: number, flags: number): void;
   removeMemory(vm: NativeVm, slot: number): void;
   dirtyLog(vm: NativeVm, slot: number, bitmap: Uint8Array): void;

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { EventFd } from '@tsvmm/base';
 import { describe, expect, it } from 'vitest';
 import { attachInterrupts } from '../../src/attach.ts';
@@ -186,6 +187,37 @@ if (hasX86Kvm) {
       }
       expect(() => vm.addMemoryRegion({ ...region, descriptor: 1_000_000 })).toThrow(code('INVALID_STATE'));
       expect(vm.addMemoryRegion(region)).toBeGreaterThan(0);
+    });
+  });
+
+  describe('memory that is not shared with other processes', () => {
+    it('is what the guest sees, in huge pages where the host has them', async () => {
+      using hypervisor = new KvmHypervisor();
+      const size = 4 * 2 ** 20;
+      await using vm = await hypervisor.createVm({
+        architecture: 'x86_64',
+        ram: [{ guestAddress: 0, size }],
+        vcpuCount: 1,
+        sharedMemory: false,
+      });
+      const { memory } = vm;
+      expect(memory.fd).toBeUndefined();
+      expect(() => memory.processDescriptor()).toThrow(expect.objectContaining({ code: 'NOT_SHAREABLE' }));
+      const advised = readFileSync('/proc/self/smaps', 'utf8')
+        .split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m)
+        .filter((mapping) => mapping.includes(`Size:${String(size / 1024).padStart(19)} kB`))
+        .filter((mapping) => / hg\b/.test(mapping) && / dc\b/.test(mapping));
+      expect(advised).toHaveLength(1);
+      // mov al, [0x2000]; inc al; mov [0x2001], al; out 7, al
+      const program = [0xa0, 0x00, 0x20, 0xfe, 0xc0, 0xa2, 0x01, 0x20, 0xe6, 0x07];
+      memory.copyIn(0x1000, Uint8Array.from(program));
+      memory.writeUint8(0x2000, 41);
+      const control = vm.createVcpu(0);
+      using vcpu = attach(control);
+      for (const name of ['cs', 'cs.base']) vcpu.registers.set(name, 0n);
+      vcpu.registers.set('rip', 0x1000n);
+      vcpu.run(handlerOf({ pioWrite: () => control.requestStop() }));
+      expect(memory.readUint8(0x2001)).toBe(42);
     });
   });
 }

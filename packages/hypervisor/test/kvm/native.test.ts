@@ -71,6 +71,28 @@ describe('the add-on', () => {
       native().release(system);
     });
 
+    it('makes slots only of memory that it has allocated, which lives as long as they', () => {
+      const system = native().openSystem('/dev/kvm');
+      const vm = native().createVm(system, 0);
+      const add = (bytes: Uint8Array) => native().addAllocated(vm, 0, 0, 0, bytes);
+      const refusal = failing('KVM_SET_USER_MEMORY_REGION', 'EINVAL');
+      expect(() => add(new Uint8Array(4096))).toThrow(refusal);
+      const buffer = native().allocateMemory(8192);
+      if (buffer !== undefined) {
+        expect(() => add(new Uint8Array(buffer, 8192))).toThrow(refusal);
+        expect(() => add(new Uint8Array(buffer, 1, 4096))).toThrow(refusal);
+        add(new Uint8Array(buffer, 4096));
+        expect(() => add(new Uint8Array(buffer))).toThrow(failing('KVM_SET_USER_MEMORY_REGION', 'EEXIST'));
+        native().changeMemory(vm, 0, 1);
+        native().removeMemory(vm, 0);
+      }
+      for (const size of [0, 4095, -1]) {
+        expect(() => native().allocateMemory(size)).toThrow(failing('mmap', 'EINVAL'));
+      }
+      native().release(vm);
+      native().release(system);
+    });
+
     it('refuses a bitmap that is shorter than the log', () => {
       const system = native().openSystem('/dev/kvm');
       const vm = native().createVm(system, 0);
