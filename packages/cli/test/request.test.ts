@@ -27,7 +27,10 @@ describe('options become a configuration', () => {
     [['-i', 'i.cpio'], { ...nothing, initrd: 'i.cpio' }],
     [['-p', 'a b', '--params=c'], { ...nothing, params: ['a b', 'c'] }],
     [['--name', 'one'], { ...nothing, name: 'one' }],
-    [['--no-rng', '--no-usb', '--no-balloon', '--disable-sandbox'], { ...nothing, rng: false }],
+    [['--init-mem', '64', '-m', '512'], { ...nothing, memory: { sizeMiB: 512, initialMiB: 64 } }],
+    [['--no-rng', '--no-usb', '--disable-sandbox'], { ...nothing, rng: false }],
+    [['--no-balloon'], { ...nothing, balloon: false }],
+    [['--balloon-page-reporting'], { ...nothing, balloon: { pageReporting: true } }],
     [['--bios', 'b.bin', '--no-rtc', '--no-i8042'], { ...nothing, bios: 'b.bin', rtc: false, i8042: false }],
     [['--acpi-table', 'a.aml', '--acpi-table=b.aml'], { ...nothing, acpiTables: ['a.aml', 'b.aml'] }],
     [

@@ -124,8 +124,12 @@ export {
 export { UnixDatagramSink } from './serial/unix-datagram-sink.ts';
 export type { BackendContext, VirtioBackend } from './virtio/backend.ts';
 export { BackendHost, type BackendHostOptions } from './virtio/backend-host.ts';
+export { BalloonBackend } from './virtio/balloon/balloon-backend.ts';
+export { BALLOON_PAGE, type BalloonOptions, balloonModel } from './virtio/balloon/model.ts';
+export type { BalloonStatistic, BalloonStats } from './virtio/balloon/stats.ts';
 export { BlockBackend } from './virtio/block/block-backend.ts';
 export { BLOCK_ID_LENGTH, type BlockOptions, blockModel } from './virtio/block/model.ts';
+export type { DeviceCommand, DeviceReply } from './virtio/command.ts';
 export {
   ConsoleBackend,
   type ConsoleBackendOptions,

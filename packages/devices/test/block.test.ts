@@ -392,13 +392,15 @@ test('a disk grows under the guest, which is told', async () => {
   const generation = guest.read(common + 0x15, 1);
   expect((await block.request(OUT, 4000, [block.buffer(512, false)])).status).toBe(1);
   const seen = guest.interrupts.message(2);
-  await worker.resizeDisk(0, 2 * MIB);
+  await worker.command(0, { kind: 'resize-disk', size: 2 * MIB });
   await guest.interrupts.nextMessage(2, seen);
   expect(guest.read(deviceConfig, 4)).toBe((2 * MIB) / 512);
   expect(guest.read(common + 0x15, 1)).not.toBe(generation);
   expect((await block.request(OUT, 4000, [block.buffer(512, false)])).status).toBe(0);
   expect(statSync(path).size).toBe(2 * MIB);
-  await expect(worker.resizeDisk(1, MIB)).rejects.toMatchObject({ code: 'BACKEND_FAILED' });
+  await expect(worker.command(1, { kind: 'resize-disk', size: MIB })).rejects.toMatchObject({
+    code: 'BACKEND_FAILED',
+  });
 });
 
 test('an image of another format is read as the disk that it is, and keeps its size when read-only', async () => {
@@ -411,7 +413,7 @@ test('an image of another format is read as the disk that it is, and keeps its s
   const target = block.buffer(MIB, true);
   expect((await block.request(IN, 0, [target])).status).toBe(0);
   expect(readFileSync(raw).equals(machine.guest.bytes(target.address, MIB))).toBe(true);
-  await expect(machine.worker.resizeDisk(0, 2 * MIB)).rejects.toMatchObject({
+  await expect(machine.worker.command(0, { kind: 'resize-disk', size: 2 * MIB })).rejects.toMatchObject({
     message: expect.stringContaining('read-only'),
   });
 });

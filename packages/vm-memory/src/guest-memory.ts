@@ -420,12 +420,16 @@ export class GuestMemory implements Disposable {
    */
   discard(address: number, length: number): void {
     const offset = this.hostOffset(address, length);
-    if (address % PAGE_SIZE !== 0 || length % PAGE_SIZE !== 0) {
-      throw new GuestMemoryError(
-        'UNALIGNED',
-        `Only whole pages can be discarded, not ${length} bytes at ${hex(address)}`,
-      );
-    }
+    if (address % PAGE_SIZE !== 0) throw notWholePages(address, length);
+    this.discardHost(offset, length);
+  }
+
+  /**
+   * {@link discard} of what is at `offset` in `buffer`, as {@link hostOffset} gives it: for ranges that are known to be RAM.
+   * @throws {GuestMemoryError} UNALIGNED when the range is not made of whole pages
+   */
+  discardHost(offset: number, length: number): void {
+    if (offset % PAGE_SIZE !== 0 || length % PAGE_SIZE !== 0) throw notWholePages(offset, length);
     if (length > 0) discard(this.buffer, offset, length);
   }
 }
@@ -448,6 +452,13 @@ function checkedSize(
     );
   }
   return size;
+}
+
+function notWholePages(start: number, length: number): GuestMemoryError {
+  return new GuestMemoryError(
+    'UNALIGNED',
+    `Only whole pages can be discarded, not ${length} bytes at ${hex(start)}`,
+  );
 }
 
 function outOfRange(address: number, length: number): GuestMemoryError {

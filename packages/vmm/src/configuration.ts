@@ -50,6 +50,8 @@ const MAX_NUM = { serial: SERIAL_PORTS, 'virtio-console': 16, debugcon: 1 } as c
 export interface MemoryConfiguration {
   /** Size in MiB; default `DEFAULT_MEMORY_MIB`. */
   readonly sizeMiB?: number;
+  /** How much of it the guest has at first, in MiB: the balloon holds the rest. Default all of it. */
+  readonly initialMiB?: number;
 }
 
 /** Virtual CPUs. */
@@ -117,6 +119,12 @@ export interface SerialConfiguration {
   readonly earlycon?: boolean;
 }
 
+/** A memory balloon. */
+export interface BalloonConfiguration {
+  /** Let the guest report free pages, whose memory the host takes until the guest uses them; default false. */
+  readonly pageReporting?: boolean;
+}
+
 /** What executes the guest's instructions. */
 export type HypervisorConfiguration =
   /** The host's hardware if it can run the guest's architecture, else software. */
@@ -150,6 +158,8 @@ export interface VirtualMachineConfiguration extends BoardConfiguration {
   readonly vhostUserConnectTimeLimit?: number;
   /** Give the guest a source of random numbers (virtio-rng); default true. */
   readonly rng?: boolean;
+  /** Have a memory balloon (virtio-balloon), with which the host takes memory from the guest; default true. */
+  readonly balloon?: boolean | BalloonConfiguration;
   /** A name for people and tools. */
   readonly name?: string;
   /** Default `{ kind: 'auto' }`. */
@@ -195,7 +205,7 @@ export interface ResolvedConfiguration extends ResolvedBoard {
   readonly initrd: string | undefined;
   /** The caller's parameters followed by `root=` of the root disk. The board adds `console=` and `earlycon=`. */
   readonly params: readonly string[];
-  readonly memory: { readonly sizeMiB: number };
+  readonly memory: { readonly sizeMiB: number; readonly initialMiB: number };
   readonly cpus: { readonly count: number };
   readonly blocks: readonly ResolvedBlock[];
   /** COM1 to COM4 first, in order, then the virtio-consoles by number. */
@@ -203,6 +213,7 @@ export interface ResolvedConfiguration extends ResolvedBoard {
   readonly rng: boolean;
   readonly vhostUser: readonly ResolvedVhostUser[];
   readonly vhostUserConnectTimeLimit: number;
+  readonly balloon: Required<BalloonConfiguration> | undefined;
   readonly name: string | undefined;
   readonly hypervisor: HypervisorConfiguration;
   /** Undefined: the one the kernel image is made for. */
@@ -251,7 +262,7 @@ export function validateConfiguration(configuration: VirtualMachineConfiguration
         ? undefined
         : checkPath('initrd', configuration.initrd, 'the initrd'),
     params: resolveParams(configuration.params ?? [], blocks),
-    memory: { sizeMiB: resolveMemory(configuration.memory?.sizeMiB ?? DEFAULT_MEMORY_MIB) },
+    memory: resolveMemory(configuration.memory ?? {}, configuration.balloon !== false),
     cpus: { count: resolveCpus(configuration.cpus?.count ?? 1) },
     blocks,
     serials: resolveSerials(
@@ -261,6 +272,7 @@ export function validateConfiguration(configuration: VirtualMachineConfiguration
     rng: configuration.rng ?? true,
     vhostUser: resolveVhostUser(configuration),
     vhostUserConnectTimeLimit: configuration.vhostUserConnectTimeLimit ?? 0,
+    balloon: resolveBalloon(configuration.balloon ?? true),
     name: resolveName(configuration.name),
     hypervisor: resolveHypervisor(configuration.hypervisor ?? { kind: 'auto' }),
     architecture:
@@ -376,7 +388,10 @@ function resolveParams(params: readonly string[], blocks: readonly ResolvedBlock
   return all;
 }
 
-function resolveMemory(sizeMiB: number): number {
+function resolveMemory(
+  { sizeMiB = DEFAULT_MEMORY_MIB, initialMiB = sizeMiB }: MemoryConfiguration,
+  hasBalloon: boolean,
+): ResolvedConfiguration['memory'] {
   if (!Number.isSafeInteger(sizeMiB) || sizeMiB < MIN_MEMORY_MIB) {
     throw new ConfigurationError(
       'OUT_OF_RANGE',
@@ -391,7 +406,21 @@ function resolveMemory(sizeMiB: number): number {
       `${sizeMiB} MiB of memory are too many; the size is in MiB and at most ${MAX_MEMORY_MIB} are possible`,
     );
   }
-  return sizeMiB;
+  if (!Number.isSafeInteger(initialMiB) || initialMiB < MIN_MEMORY_MIB || initialMiB > sizeMiB) {
+    throw new ConfigurationError(
+      'OUT_OF_RANGE',
+      'memory',
+      `the guest has from ${MIN_MEMORY_MIB} to all of its ${sizeMiB} MiB of memory at first; ${initialMiB} MiB are not possible`,
+    );
+  }
+  if (initialMiB < sizeMiB && !hasBalloon) {
+    throw new ConfigurationError(
+      'CONFLICT',
+      'memory',
+      'only with a balloon can the guest have less than all of its memory at first: give it one, or less memory',
+    );
+  }
+  return { sizeMiB, initialMiB };
 }
 
 function resolveCpus(count: number): number {
@@ -403,6 +432,11 @@ function resolveCpus(count: number): number {
     );
   }
   return count;
+}
+
+function resolveBalloon(balloon: boolean | BalloonConfiguration): ResolvedConfiguration['balloon'] {
+  if (balloon === false) return undefined;
+  return { pageReporting: balloon !== true && (balloon.pageReporting ?? false) };
 }
 
 function resolveName(name: string | undefined): string | undefined {

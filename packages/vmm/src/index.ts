@@ -1,8 +1,10 @@
 export { KernelImageError, type KernelImageErrorCode } from '@tsvmm/kernel-loader';
+export type { Balloon, BalloonAdjustment } from './balloon.ts';
 export type { BoardConfiguration, RangeConfiguration } from './board-configuration.ts';
 export {
   type Architecture,
   type AsyncExecutor,
+  type BalloonConfiguration,
   type BlockConfiguration,
   blockDeviceName,
   type ConfigurationOption,

@@ -1,7 +1,9 @@
 import { open, readFile } from 'node:fs/promises';
 import type { BootImage, BootRegisters, PlatformDevices } from '@tsvmm/arch';
 import {
+  type DeviceCommand,
   type DeviceEnvironment,
+  type DeviceReply,
   IoWorker,
   type PciTopology,
   PvpanicEvent,
@@ -9,6 +11,7 @@ import {
 } from '@tsvmm/devices';
 import { type Hypervisor, selectHypervisor, type VcpuStop, type Vm } from '@tsvmm/hypervisor';
 import { type ByteSource, kernelArchitecture } from '@tsvmm/kernel-loader';
+import { Balloon } from './balloon.ts';
 import {
   type Architecture,
   checkConfigurationFiles,
@@ -87,6 +90,8 @@ interface Parts {
 export class VirtualMachine implements AsyncDisposable {
   /** Resolves when the guest has ended; rejects with VirtualMachineError THREAD_FAILED when a thread of the machine failed. */
   readonly exit: Promise<VmExit>;
+  /** Undefined when the machine has none. */
+  readonly balloon: Balloon | undefined;
   readonly #parts: Parts;
   readonly #resolveExit: (exit: VmExit) => void;
   readonly #rejectExit: (error: unknown) => void;
@@ -97,6 +102,11 @@ export class VirtualMachine implements AsyncDisposable {
 
   private constructor(parts: Parts) {
     this.#parts = parts;
+    const { devices, vm } = parts;
+    const { balloon } = devices;
+    if (balloon !== undefined) {
+      this.balloon = new Balloon(vm.memory.size, (command) => this.#command(balloon, command));
+    }
     const { promise, resolve, reject } = Promise.withResolvers<VmExit>();
     this.exit = promise;
     this.exit.catch(() => {});
@@ -213,6 +223,8 @@ export class VirtualMachine implements AsyncDisposable {
       onFailure: (error) => this.#end({ kind: 'crash', reason: error.message }),
     });
     this.#io = cleanup.use(io);
+    const { sizeMiB, initialMiB } = configuration.memory;
+    if (initialMiB < sizeMiB) await this.balloon?.set((sizeMiB - initialMiB) * MIB);
     const shared: Omit<VcpuWorkerData, 'vcpu' | 'registers'> = {
       interrupts: environment.interrupts,
       memory: environment.memory,
@@ -265,10 +277,7 @@ export class VirtualMachine implements AsyncDisposable {
     if (configuration.blocks[index] === undefined) {
       throw new ConfigurationError('INVALID_VALUE', 'blocks', `there is no disk ${index}`, { index });
     }
-    if (this.#io === undefined || this.#ended) {
-      throw new VirtualMachineError('INVALID_STATE', 'only the disks of a running machine can be resized');
-    }
-    await this.#io.resizeDisk(devices.firstDisk + index, size);
+    await this.#command(devices.firstDisk + index, { kind: 'resize-disk', size });
   }
 
   /** Ends the guest as if its power were cut; {@link exit} then resolves with the kind `stop`. */
@@ -280,6 +289,14 @@ export class VirtualMachine implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#end({ kind: 'stop', reason: 'the virtual machine was disposed' });
     await this.#parts.cleanup.disposeAsync();
+  }
+
+  /** @param device index in `PciTopology.virtioDevices` */
+  async #command(device: number, command: DeviceCommand): Promise<DeviceReply> {
+    if (this.#io === undefined || this.#ended) {
+      throw new VirtualMachineError('INVALID_STATE', 'only the devices of a running machine do anything');
+    }
+    return await this.#io.command(device, command);
   }
 
   #stopped(stop: VcpuStop): void {

@@ -13,6 +13,13 @@ export const MACHINE_OPTIONS: readonly OptionDefinition[] = [
     availability: BUILT,
   },
   {
+    name: 'init-mem',
+    group: 'Machine',
+    value: 'MIB',
+    help: 'How much of the memory the guest has at first; the balloon holds the rest',
+    availability: BUILT,
+  },
+  {
     name: 'cpus',
     short: 'c',
     group: 'Machine',
@@ -40,8 +47,14 @@ export const MACHINE_OPTIONS: readonly OptionDefinition[] = [
   {
     name: 'no-balloon',
     group: 'Machine',
-    help: 'Leave out the memory balloon; there is none in this version',
-    availability: SATISFIED,
+    help: 'Leave out the memory balloon (virtio-balloon)',
+    availability: BUILT,
+  },
+  {
+    name: 'balloon-page-reporting',
+    group: 'Machine',
+    help: 'Let the guest report free memory, which the host uses meanwhile',
+    availability: BUILT,
   },
   {
     name: 'no-usb',

@@ -2,7 +2,7 @@ import { type OptionDefinition, unbuiltOptions } from './definition.ts';
 
 const INTO_GUEST = 'Hand data to the guest in its initrd or with --params.';
 const NO_CONTROL_SOCKET = 'Leave it out: there is no control socket yet; signals and Ctrl-A x end the guest.';
-const NO_BALLOON = 'Leave it out: there is no memory balloon; --mem is the size for the whole run.';
+const NO_BALLOON_POLICY = 'Leave it out: the balloon has the size that --init-mem leaves for it.';
 const BY_HOST = 'Leave it out, and set it for the whole process with the tools of the host.';
 const NO_NETWORK = 'There is no network yet; exchange files with the guest on a disk: --block PATH.';
 const NO_SCREEN = 'There is no screen yet; work with the guest on its console.';
@@ -70,13 +70,11 @@ export const NOT_BUILT_OPTIONS: readonly OptionDefinition[] = [
     'vcpu-cgroup-path',
   ]),
   ...unbuiltOptions('Machine', "Use the host's swap space.", ['swap']),
-  ...unbuiltOptions('Machine', NO_BALLOON, [
+  ...unbuiltOptions('Machine', NO_BALLOON_POLICY, [
     'balloon-bias-mib',
     'balloon-control',
-    'balloon-page-reporting',
     'balloon-ws-num-bins',
     'balloon-ws-reporting',
-    'init-mem',
   ]),
   ...unbuiltOptions('Machine', 'Leave it out: the board lays out the bus and the addresses.', [
     'disable-virtio-intx',

@@ -1,5 +1,6 @@
 import type {
   AsyncExecutor,
+  BalloonConfiguration,
   BlockConfiguration,
   BoardConfiguration,
   ConfigurationOption,
@@ -18,6 +19,7 @@ import {
   cpusValue,
   executorValue,
   hypervisorValue,
+  initialMemoryValue,
   kvmDeviceValue,
   memoryValue,
   serialValue,
@@ -40,6 +42,7 @@ interface Draft {
   memory?: MemoryConfiguration;
   cpus?: CpusConfiguration;
   rng?: boolean;
+  balloon?: false | BalloonConfiguration;
   asyncExecutor?: AsyncExecutor;
   blocks: BlockConfiguration[];
   serials: SerialConfiguration[];
@@ -86,14 +89,43 @@ function add<K extends ListField>(field: K, read: (given: GivenOption) => Draft[
   };
 }
 
+/** A handler for an option that leaves the balloon out, or says what it does. */
+function balloon(value: false | BalloonConfiguration): Handler {
+  return {
+    field: 'balloon',
+    apply(draft, { spelling }) {
+      if (draft.balloon !== undefined && (draft.balloon === false) !== (value === false)) {
+        throw new UsageError(
+          'CONFLICTING_OPTIONS',
+          `${spelling}: --no-balloon leaves no balloon that could do more. Leave out one of the two.`,
+        );
+      }
+      draft.balloon = value;
+    },
+  };
+}
+
 /** What the options of `run` that have an effect do, by long name. */
 export const HANDLERS: Readonly<Record<string, Handler>> = {
   initrd: set('initrd', text),
   params: add('params', ({ value = '' }) => value),
   name: set('name', text),
-  mem: set('memory', memoryValue),
+  mem: {
+    field: 'memory',
+    apply(draft, given) {
+      draft.memory = { ...draft.memory, ...memoryValue(given) };
+    },
+  },
+  'init-mem': {
+    field: 'memory',
+    apply(draft, given) {
+      draft.memory = { ...draft.memory, initialMiB: initialMemoryValue(given) };
+    },
+  },
   cpus: set('cpus', cpusValue),
   'no-rng': set('rng', () => false),
+  'no-balloon': balloon(false),
+  'balloon-page-reporting': balloon({ pageReporting: true }),
   block: add('blocks', blockValue),
   disk: add('blocks', blockValue),
   rwdisk: add('blocks', blockValue),

@@ -35,6 +35,11 @@ export function memoryValue(given: GivenOption): MemoryConfiguration {
   return { sizeMiB: size };
 }
 
+/** --init-mem */
+export function initialMemoryValue(given: GivenOption): number {
+  return read(given, number());
+}
+
 /** --cpus */
 export function cpusValue(given: GivenOption): CpusConfiguration {
   const fields = { 'num-cores': optional(number()), ...unbuiltFields(given.definition) };

@@ -1,5 +1,6 @@
 import { type Transferable, Worker } from 'node:worker_threads';
 import { DeviceError } from '../errors.ts';
+import type { DeviceCommand, DeviceReply } from '../virtio/command.ts';
 import type { VirtioPciDescriptor } from '../virtio/device.ts';
 import type { BrokenDevice } from '../virtio/lifecycle.ts';
 import { abandonDevice } from '../virtio/transport/registers.ts';
@@ -26,23 +27,30 @@ export interface IoWorkerOptions {
   readonly onFailure?: (error: DeviceError) => void;
 }
 
+const THREAD_ENDED = 'the I/O thread has ended';
+
 /** A thread that serves virtio devices' queues. */
 export class IoWorker implements AsyncDisposable {
   readonly #worker: Worker;
   readonly #exited: Promise<unknown>;
   #failure: DeviceError | undefined;
   #stopping = false;
+  #ended = false;
   readonly #devices: readonly VirtioPciDescriptor[];
-  readonly #resizing = new Map<number, PromiseWithResolvers<void>>();
+  /** Those that are not answered, by their ids. */
+  readonly #commands = new Map<number, PromiseWithResolvers<DeviceReply>>();
   #nextId = 0;
 
   private constructor(worker: Worker, { devices, onFailure }: IoWorkerOptions) {
     this.#worker = worker;
     this.#devices = devices;
-    worker.on('message', (event: IoWorkerEvent) => {
-      if (event.kind === 'resized') this.#resized(event.id, event.problem);
-    });
+    worker.on('message', (event: IoWorkerEvent) => this.#answer(event));
     this.#exited = new Promise((resolve) => worker.once('exit', resolve));
+    void this.#exited.then(() => {
+      this.#ended = true;
+      for (const pending of this.#commands.values()) pending.reject(new Error(THREAD_ENDED));
+      this.#commands.clear();
+    });
     worker.once('error', (cause) => {
       this.#failure = new DeviceError(
         'BACKEND_FAILED',
@@ -88,28 +96,32 @@ export class IoWorker implements AsyncDisposable {
   }
 
   /**
-   * Changes the size of a disk, which its driver is told of.
+   * Asks something of a device.
    * @param device index in {@link IoWorkerOptions.devices}
    * @throws DeviceError BACKEND_FAILED, which says why that is not possible
    */
-  resizeDisk(device: number, size: number): Promise<void> {
+  async command(device: number, command: DeviceCommand): Promise<DeviceReply> {
+    if (this.#ended) throw new DeviceError('BACKEND_FAILED', THREAD_ENDED);
     const id = this.#nextId++;
-    const pending = Promise.withResolvers<void>();
-    this.#resizing.set(id, pending);
-    const request: IoWorkerRequest = { kind: 'resize-disk', id, device, size };
+    const pending = Promise.withResolvers<DeviceReply>();
+    this.#commands.set(id, pending);
+    const request: IoWorkerRequest = { kind: 'command', id, device, command };
     this.#worker.postMessage(request);
-    void this.#exited.then(() => this.#resized(id, 'the I/O thread has ended'));
-    return pending.promise.catch((cause: Error) => {
+    try {
+      return await pending.promise;
+    } catch (cause) {
       const name = this.#devices[device]?.name ?? `device ${device}`;
-      throw new DeviceError('BACKEND_FAILED', `${name} cannot be resized: ${cause.message}`, { cause });
-    });
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new DeviceError('BACKEND_FAILED', `${name}: ${reason}`, { cause });
+    }
   }
 
-  #resized(id: number, problem: string | undefined): void {
-    const pending = this.#resizing.get(id);
-    this.#resizing.delete(id);
-    if (problem === undefined) pending?.resolve();
-    else pending?.reject(new Error(problem));
+  #answer(event: IoWorkerEvent): void {
+    if (event.kind !== 'done' && event.kind !== 'refused') return;
+    const pending = this.#commands.get(event.id);
+    this.#commands.delete(event.id);
+    if (event.kind === 'done') pending?.resolve(event.reply);
+    else pending?.reject(new Error(event.reason));
   }
 
   /**

@@ -1,5 +1,6 @@
 import type { GuestMemory } from '@tsvmm/vm-memory';
 import type { DeviceInterrupts } from '../environment.ts';
+import type { DeviceCommand, DeviceReply } from '../virtio/command.ts';
 import type { VirtioPciDescriptor } from '../virtio/device.ts';
 import type { BrokenDevice } from '../virtio/lifecycle.ts';
 import type { OpenRemote } from '../virtio/remote/remote-backend.ts';
@@ -27,13 +28,18 @@ export interface IoWorkerData {
 /** What the main thread tells the worker. */
 export type IoWorkerRequest =
   | { readonly kind: 'stop' }
-  /** The disk at `device` is to have `size` bytes; answered by `resized` with the same `id`. */
-  | { readonly kind: 'resize-disk'; readonly id: number; readonly device: number; readonly size: number };
+  /** For the device of this index; answered by `done` or `refused` with the same `id`. */
+  | {
+      readonly kind: 'command';
+      readonly id: number;
+      readonly device: number;
+      readonly command: DeviceCommand;
+    };
 
 /** What the worker tells the main thread. */
 export type IoWorkerEvent =
   | { readonly kind: 'ready' }
   | { readonly kind: 'log'; readonly message: string }
-  /** `problem` says why it was not possible. */
-  | { readonly kind: 'resized'; readonly id: number; readonly problem: string | undefined }
+  | { readonly kind: 'done'; readonly id: number; readonly reply: DeviceReply }
+  | { readonly kind: 'refused'; readonly id: number; readonly reason: string }
   | { readonly kind: 'broken'; readonly broken: BrokenDevice };

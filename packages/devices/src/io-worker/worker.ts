@@ -8,7 +8,7 @@ import { routingId } from '../pci/address.ts';
 import { PciConfigurationSpace } from '../pci/configuration-space.ts';
 import { Msix } from '../pci/msix.ts';
 import { BackendHost } from '../virtio/backend-host.ts';
-import { BlockBackend } from '../virtio/block/block-backend.ts';
+import type { DeviceCommand } from '../virtio/command.ts';
 import { openBackend, type VirtioPciDescriptor } from '../virtio/device.ts';
 import type { DeviceLifecycleOptions } from '../virtio/lifecycle.ts';
 import { RemoteHost } from '../virtio/remote/remote-host.ts';
@@ -35,7 +35,7 @@ const executors = new Map<ExecutorKind | 'auto', Executor>();
 const hosts = await Promise.all(devices.map((device) => startDevice(device, attached)));
 port.on('message', (request: IoWorkerRequest) => {
   if (request.kind === 'stop') void stop();
-  else void resizeDisk(request.id, request.device, request.size);
+  else void command(request.id, request.device, request.command);
 });
 send({ kind: 'ready' });
 
@@ -79,17 +79,15 @@ async function startDevice(
   return host;
 }
 
-async function resizeDisk(id: number, device: number, size: number): Promise<void> {
-  let problem: string | undefined;
+async function command(id: number, device: number, asked: DeviceCommand): Promise<void> {
   try {
     const host = hosts[device];
     const backend = host instanceof BackendHost ? host.backend : undefined;
-    if (!(backend instanceof BlockBackend)) throw new DeviceError('BAD_OPTION', 'It is no disk.');
-    await backend.resize(size);
+    if (backend?.command === undefined) throw new DeviceError('BAD_OPTION', 'It takes no commands.');
+    send({ kind: 'done', id, reply: await backend.command(asked) });
   } catch (error) {
-    problem = error instanceof Error ? error.message : String(error);
+    send({ kind: 'refused', id, reason: error instanceof Error ? error.message : String(error) });
   }
-  send({ kind: 'resized', id, problem });
 }
 
 async function stop(): Promise<void> {

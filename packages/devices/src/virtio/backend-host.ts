@@ -39,12 +39,15 @@ export class BackendHost {
     this.#interrupts = this.#lifecycle.queues.map((_, index) => () => options.interrupt.queue(index));
   }
 
-  /** Follows the driver: DRIVER_OK, resets of the device and of queues, and queues that are enabled again. */
+  /** Follows the driver: DRIVER_OK, resets of the device and of queues, queues that are enabled again, configuration. */
   control(): void {
     const { phase } = this.#lifecycle;
     if (phase === Phase.resetting) this.#reset();
     else if (phase === Phase.activating) this.#activate();
-    else if (phase === Phase.active) this.#followQueues();
+    else if (phase === Phase.active) {
+      this.#followQueues();
+      this.#options.backend.configWritten?.();
+    }
   }
 
   /** Serves what the driver has put into queue `index`. */
@@ -100,11 +103,13 @@ export class BackendHost {
       );
       backend.activate({
         features: this.#lifecycle.features,
+        memory: this.#options.memory,
         wake: (index) => this.kick(index),
         announce: (queue) => {
           if (this.#toAnnounce.size === 0) queueMicrotask(this.#announceAll);
           this.#toAnnounce.add(queue);
         },
+        config: () => this.#lifecycle.config(),
         changeConfig: (change) => this.#lifecycle.changeConfig(change),
       });
     } catch (error) {

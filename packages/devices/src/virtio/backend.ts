@@ -1,3 +1,5 @@
+import type { GuestMemory } from '@tsvmm/vm-memory';
+import type { DeviceCommand, DeviceReply } from './command.ts';
 import type { FeatureSet } from './constants.ts';
 import type { Virtqueue } from './queue/virtqueue.ts';
 
@@ -5,6 +7,8 @@ import type { Virtqueue } from './queue/virtqueue.ts';
 export interface BackendContext {
   /** The features the driver accepted. */
   readonly features: FeatureSet;
+  /** The guest's RAM, for what requests name by its guest-physical address. */
+  readonly memory: GuestMemory;
   /**
    * Takes queue `index` up again after `handle` returned false. Harmless at any time: it does nothing when the device
    * has been reset meanwhile.
@@ -15,6 +19,8 @@ export interface BackendContext {
    * loop: requests that end together are announced together.
    */
   announce(queue: Virtqueue): void;
+  /** The device-specific configuration as it is now: a copy. */
+  config(): DataView;
   /** Changes the device-specific configuration and tells the driver that it did. */
   changeConfig(change: (config: DataView) => void): void;
 }
@@ -42,4 +48,11 @@ export interface VirtioBackend extends AsyncDisposable {
    * way, which resolves when they have been pushed.
    */
   drain(queue?: Virtqueue): Promise<void> | undefined;
+  /** The driver wrote to the device-specific configuration. Absent where it cannot. */
+  configWritten?(): void;
+  /**
+   * Does what the user of the machine asks of the device. Absent where there is nothing to ask.
+   * @throws DeviceError BAD_OPTION for a command that is another device's
+   */
+  command?(command: DeviceCommand): Promise<DeviceReply>;
 }

@@ -7,6 +7,8 @@ import { PciConfigurationSpace } from '../pci/configuration-space.ts';
 import type { PciDevice } from '../pci/topology.ts';
 import { ByteRing } from '../serial/byte-ring.ts';
 import type { VirtioBackend } from './backend.ts';
+import { BalloonBackend } from './balloon/balloon-backend.ts';
+import { type BalloonOptions, balloonModel } from './balloon/model.ts';
 import { BlockBackend } from './block/block-backend.ts';
 import { type BlockOptions, blockModel } from './block/model.ts';
 import {
@@ -61,6 +63,7 @@ export type BackendDescriptor =
       readonly options: ConsoleBackendOptions;
     }
   | { readonly kind: 'rng' }
+  | { readonly kind: 'balloon' }
   | RemoteDescriptor;
 
 /** A back end that is opened in the process that attaches it. */
@@ -90,6 +93,7 @@ export interface VirtioPciDescriptor {
 const BLOCK_CLASS: PciClass = { baseClass: 0x01, subclass: 0x80 };
 const CONSOLE_CLASS: PciClass = { baseClass: 0x07, subclass: 0x80 };
 const RNG_CLASS: PciClass = { baseClass: 0x08, subclass: 0x80 };
+const BALLOON_CLASS: PciClass = { baseClass: 0x08, subclass: 0x80 };
 
 /**
  * A virtio device on PCI, as the thread that builds the machine holds it: it owns the eventfds, so it has to outlive
@@ -150,6 +154,11 @@ export class VirtioPciDevice implements PciDevice {
   /** A source of random numbers. */
   static rng(): VirtioPciDevice {
     return new VirtioPciDevice('virtio-rng', rngModel(), RNG_CLASS, { kind: 'rng' });
+  }
+
+  /** A balloon that takes memory from the guest. */
+  static balloon(options: BalloonOptions = {}): VirtioPciDevice {
+    return new VirtioPciDevice('virtio-balloon', balloonModel(options), BALLOON_CLASS, { kind: 'balloon' });
   }
 
   /**
@@ -248,6 +257,8 @@ export async function openBackend(
       );
     case 'rng':
       return new RngBackend();
+    case 'balloon':
+      return new BalloonBackend();
   }
 }
 

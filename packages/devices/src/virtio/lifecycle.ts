@@ -85,6 +85,11 @@ export class DeviceLifecycle {
     this.#locked(() => resetQueue(queue));
   }
 
+  /** A copy of the device-specific configuration. */
+  config(): DataView {
+    return this.#locked(() => new DataView(this.#state.config.slice().buffer));
+  }
+
   /** Changes the device-specific configuration and tells the driver, if it is there. */
   changeConfig(change: (config: DataView) => void): void {
     const { config } = this.#state;
@@ -113,10 +118,10 @@ export class DeviceLifecycle {
     });
   }
 
-  #locked(action: () => void): void {
+  #locked<T>(action: () => T): T {
     this.#mutex.lock();
     try {
-      action();
+      return action();
     } finally {
       this.#mutex.unlock();
     }

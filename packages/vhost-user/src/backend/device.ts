@@ -362,8 +362,10 @@ export class VhostUserDevice implements Disposable {
       this.#isActive = true;
       this.#options.backend.activate({
         features: this.#features,
+        memory: table.memory,
         wake: (index) => this.#slots[index]?.ring.serve(),
         announce: ({ index }) => this.#slots[index]?.ring.announce(),
+        config: () => new DataView(this.#config.slice().buffer),
         // The front end learns of it when it asks: it gave no channel to tell it by.
         changeConfig: (change) => change(new DataView(this.#config.buffer)),
       });

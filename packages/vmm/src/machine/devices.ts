@@ -22,12 +22,14 @@ export interface Devices extends Disposable {
   readonly pci: PciTopology;
   /** The first disk's index in `pci.virtioDevices`; the others follow it. */
   readonly firstDisk: number;
+  /** The balloon's index there, if there is one. */
+  readonly balloon: number | undefined;
   readonly pvpanic: PvpanicDevice;
 }
 
 /**
  * Creates the devices and gives them addresses, in crosvm's order of PCI slots: console, block, rng, balloon, xHCI, pvpanic.
- * The two that are not there yet keep theirs, so that guests find the others where crosvm has them.
+ * The xHCI, which is not there yet, keeps its own, so that guests find the others where crosvm has them.
  *
  * @throws DeviceError when an image cannot be opened, or there is no room
  */
@@ -56,8 +58,10 @@ export async function createDevices(
   if (configuration.rng) {
     pci.add(VirtioPciDevice.rng());
   }
-  // The balloon's place.
-  pci.reserve();
+  const balloon = configuration.balloon === undefined ? undefined : pci.virtioDevices.length;
+  if (configuration.balloon !== undefined) {
+    pci.add(VirtioPciDevice.balloon(configuration.balloon));
+  }
   for (const [index, device] of configuration.vhostUser.entries()) {
     pci.add(await createVhostUser(device, index, configuration.vhostUserConnectTimeLimit), device.pciAddress);
   }
@@ -89,7 +93,7 @@ export async function createDevices(
   const pio = describeBus(ports);
   const owned = cleanup.move();
   const firstDisk = consoles.virtioDevices.length;
-  return { mmio, pio, pci, firstDisk, pvpanic, [Symbol.dispose]: () => owned.dispose() };
+  return { mmio, pio, pci, firstDisk, balloon, pvpanic, [Symbol.dispose]: () => owned.dispose() };
 }
 
 /** @throws ConfigurationError naming the disk, when its image cannot be opened */

@@ -1,5 +1,7 @@
 import type { Disk } from '@tsvmm/disk';
+import { DeviceError } from '../../errors.ts';
 import type { BackendContext, VirtioBackend } from '../backend.ts';
+import type { DeviceCommand } from '../command.ts';
 import type { Virtqueue } from '../queue/virtqueue.ts';
 import { BlockRequest, RequestStatus, RequestType } from './block-request.ts';
 import { BLOCK_ID_LENGTH, type BlockOptions, setCapacity } from './model.ts';
@@ -52,6 +54,12 @@ export class BlockBackend implements VirtioBackend {
       this.#idle.push(request);
     }
     return true;
+  }
+
+  /** @throws DiskError of {@link resize}, DeviceError BAD_OPTION for what is no disk's command */
+  async command(command: DeviceCommand): Promise<undefined> {
+    if (command.kind !== 'resize-disk') throw new DeviceError('BAD_OPTION', `a disk has no ${command.kind}`);
+    await this.resize(command.size);
   }
 
   /**

@@ -78,6 +78,14 @@ export interface VirtioDeviceModel {
   readonly queueSizes: readonly number[];
   /** Device-specific configuration, at most 256 bytes. */
   readonly config: Uint8Array;
+  /** What of the configuration the driver can write; nothing unless given. */
+  readonly writableConfig?: ConfigRange;
+}
+
+/** Bytes of the device-specific configuration, from `start` up to but not including `end`. */
+export interface ConfigRange {
+  readonly start: number;
+  readonly end: number;
 }
 
 /** Makes the shared state of a device that nobody has driven yet. */
@@ -151,14 +159,16 @@ export class VirtioRegisters {
   readonly #queues: readonly VirtqueueState[];
   readonly #hooks: TransportHooks;
   readonly #config: DataView;
+  readonly #writableConfig: ConfigRange | undefined;
 
-  constructor(buffer: SharedArrayBuffer, hooks: TransportHooks) {
+  constructor(buffer: SharedArrayBuffer, hooks: TransportHooks, writableConfig?: ConfigRange) {
     this.state = virtioLayout.attach(buffer);
     this.mutex = new SharedMutex(this.state.lock);
     this.#queues = Array.from({ length: this.state.queueCount }, (_, index) =>
       attachQueueState(buffer, index),
     );
     this.#hooks = hooks;
+    this.#writableConfig = writableConfig;
     const { config } = this.state;
     this.#config = new DataView(config.buffer, config.byteOffset, config.byteLength);
   }
@@ -202,6 +212,22 @@ export class VirtioRegisters {
     } finally {
       this.mutex.unlock();
     }
+  }
+
+  /** Writes to the device-specific configuration, if all of it is for the driver to write, and tells the back end. */
+  writeConfig(offset: number, access: BusAccess): void {
+    const writable = this.#writableConfig;
+    if (writable === undefined || offset < writable.start || offset + access.size > writable.end) return;
+    this.mutex.lock();
+    try {
+      if (access.size === 1) this.#config.setUint8(offset, access.low);
+      else if (access.size === 2) this.#config.setUint16(offset, access.low, true);
+      else this.#config.setUint32(offset, access.low, true);
+      if (access.size === 8) this.#config.setUint32(offset + 4, access.high, true);
+    } finally {
+      this.mutex.unlock();
+    }
+    if (this.state.phase.load() === Phase.active) this.#hooks.signalControl();
   }
 
   #readWord(offset: number): number {

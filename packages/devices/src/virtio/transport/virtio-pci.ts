@@ -13,6 +13,7 @@ import type { PciFunction } from '../../pci/root.ts';
 import { VirtioPciInterrupt } from './interrupt.ts';
 import {
   COMMON_CONFIG_LENGTH,
+  type ConfigRange,
   createDeviceState,
   type VirtioDeviceModel,
   VirtioRegisters,
@@ -60,6 +61,8 @@ export interface VirtioPciParts {
   readonly state: SharedArrayBuffer;
   /** Where VIRTIO_PCI_CAP_PCI_CFG is in configuration space. */
   readonly pciCfgCapability: number;
+  /** What of the device-specific configuration the driver can write. */
+  readonly writableConfig: ConfigRange | undefined;
 }
 
 /** A guest's write here wakes the queue's back end: what a hypervisor registers to do without leaving the vCPU. */
@@ -101,7 +104,13 @@ export function createVirtioPciParts(model: VirtioDeviceModel, pciClass: PciClas
     pbaOffset: MSIX_PBA,
   });
   space.addPowerManagement();
-  return { space: space.build().state, msix, state: createDeviceState(model), pciCfgCapability };
+  return {
+    space: space.build().state,
+    msix,
+    state: createDeviceState(model),
+    pciCfgCapability,
+    writableConfig: model.writableConfig,
+  };
 }
 
 /** The doorbells of a function where its BAR is now; none while it is not mapped. */
@@ -142,11 +151,12 @@ export class VirtioPciFunction implements PciFunction {
     this.#pciCfg = parts.pciCfgCapability;
     this.#kicks = wiring.kicks;
     this.#interrupt = new VirtioPciInterrupt(parts.state, this.space, this.#msix, wiring.line);
-    this.#registers = new VirtioRegisters(parts.state, {
+    const hooks = {
       vectors: this.#msix.vectors,
       signalControl: () => wiring.control.signal(),
       resetInterrupts: () => void this.#interrupt.acknowledge(),
-    });
+    };
+    this.#registers = new VirtioRegisters(parts.state, hooks, parts.writableConfig);
   }
 
   readBar(_bar: number, access: BusAccess): void {
@@ -184,11 +194,14 @@ export class VirtioPciFunction implements PciFunction {
       case COMMON:
         this.#registers.writeCommon(offset, access);
         break;
+      case DEVICE_CONFIG:
+        this.#registers.writeConfig(offset, access);
+        break;
       case MSIX_TABLE:
         this.#msix.writeTable(offset, access);
         break;
       default:
-        // ISR and PBA are for reading, and no device here has configuration that the driver writes.
+        // ISR and PBA are for reading.
         break;
     }
   }
