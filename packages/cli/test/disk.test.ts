@@ -1,5 +1,13 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  linkSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -147,6 +155,19 @@ describe('disk convert', () => {
     if (options.includes('qcow2')) expect(qemuCheck('copy').status).toBe(0);
   });
 
+  test('tells what is wrong with the new name', () => {
+    writeRaw('raw');
+    linkSync(join(directory, 'raw'), join(directory, 'other'));
+    for (const name of ['raw', 'other']) {
+      expect(disk('disk', 'convert', 'raw', name).stderr).toBe(
+        `tsvmm: ${name} is the image that is to be converted: give the new one another name.\n`,
+      );
+    }
+    expect(disk('disk', 'convert', 'raw', 'missing/new').stderr).toMatch(
+      /^tsvmm: missing\/new cannot be created: /,
+    );
+  });
+
   test('that fails leaves what was there', () => {
     writeRaw('raw');
     writeFileSync(join(directory, 'copy'), 'precious');
@@ -156,9 +177,6 @@ describe('disk convert', () => {
     expect(status).toBe(1);
     expect(readFileSync(join(directory, 'copy'), 'utf8')).toBe('precious');
     expect(readdirSync(directory).toSorted()).toEqual(['copy', 'raw']);
-    expect(disk('disk', 'convert', 'raw', 'raw').stderr).toMatch(
-      /^tsvmm: .*raw is being used by this process/,
-    );
   });
 
   test('shows a bar on a terminal, and Ctrl-C leaves what was there', () => {
@@ -252,6 +270,18 @@ describe('making images', () => {
     expect(disk('disk', 'create', '-f', 'qcow2', '-o', 'clustersize=1M', 'b', '1G').stderr).toContain(
       'did you mean `cluster_size`?',
     );
+  });
+
+  test('that cannot be as they are asked for leaves what was there', () => {
+    writeFileSync(join(directory, 'a'), 'keep');
+    expect(disk('disk', 'create', '-f', 'qcow2', '-o', 'cluster_size=3000', 'a', '1G')).toEqual({
+      status: 1,
+      stdout: '',
+      stderr: 'tsvmm: A cluster size is a power of two from 512 to 2097152, not 3000.\n',
+    });
+    expect(readFileSync(join(directory, 'a'), 'utf8')).toBe('keep');
+    expect(disk('disk', 'create', '-f', 'qcow2', '-o', 'refcount_bits=3', 'b', '1G').status).toBe(1);
+    expect(readdirSync(directory)).toEqual(['a']);
   });
 
   test('create_composite, whose partition table sfdisk reads', () => {

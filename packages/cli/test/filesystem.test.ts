@@ -84,6 +84,8 @@ test.each([
   [['from-dir', '--size', '1G', '--free', '1M', 'root', 'image'], '--free'],
   [['from-dir', '-o', 'compat=v2', 'root', 'image'], 'qcow2'],
   [['from-dir', 'root'], 'IMAGE'],
+  [['from-dir', 'root', 'root/etc/image'], 'root/etc/image lies inside root'],
+  [['from-dir', '.', 'image'], 'image lies inside .'],
 ])('%j is a wrong command line', (args, text) => {
   const { status, stderr } = disk(args);
   expect(status).toBe(35);

@@ -1,9 +1,10 @@
+import { stat } from 'node:fs/promises';
 import { dirname, isAbsolute, join } from 'node:path';
 import { type CopyOptions, copyDisk } from './copy.ts';
-import type { Disk } from './disk.ts';
+import { type Disk, isWholeNumber } from './disk.ts';
 import { DiskError } from './errors.ts';
 import { type OpenDiskOptions, openDisk } from './open.ts';
-import { formatQcow2, type Qcow2Format } from './qcow2/create.ts';
+import { encodeEmptyQcow2, type Qcow2Format, writeEmptyQcow2 } from './qcow2/create.ts';
 import { RawDisk } from './raw.ts';
 import { FileStorage } from './storage/file.ts';
 import { ReplacedFile } from './storage/replaced-file.ts';
@@ -17,16 +18,21 @@ export type CreateDiskOptions =
       });
 
 /**
- * Creates an image, in place of a file that may be there, and opens it for writing. A block device is formatted.
+ * Creates an image, in place of a file that may be there, and opens it for writing. A block device is formatted. What is
+ * there stays as it is when the options contradict each other.
  * @throws DiskError BAD_OPTION, OPEN_FAILED, LOCKED
  */
 export async function createDisk(path: string, options: CreateDiskOptions): Promise<Disk> {
   if (options.format === 'raw') {
+    if (!isWholeNumber(options.size)) {
+      throw new DiskError('BAD_OPTION', `${options.size} is no size in bytes that a file can have.`);
+    }
     const storage = FileStorage.open(path, { create: true });
     if (!storage.isFixedSize) storage.resize(options.size);
     return new RawDisk(storage);
   }
   const size = options.size ?? (await backingSize(path, options));
+  const empty = encodeEmptyQcow2({ ...options, size });
   const { dataFile } = options;
   if (dataFile) {
     const dataPath = isAbsolute(dataFile.file) ? dataFile.file : join(dirname(path), dataFile.file);
@@ -35,7 +41,7 @@ export async function createDisk(path: string, options: CreateDiskOptions): Prom
   }
   {
     await using storage = FileStorage.open(path, { create: true });
-    await formatQcow2(storage, { ...options, size });
+    await writeEmptyQcow2(storage, empty);
   }
   return await openDisk(path, { writable: true, format: 'qcow2' });
 }
@@ -62,13 +68,19 @@ export interface ConvertOptions extends Omit<CopyOptions, 'isDestinationZero'> {
  * Makes an image that reads as another does, in one file without backing images. The new image gets its name when it is
  * whole and on stable storage: whatever interrupts the conversion leaves what had that name before. (A block device, and
  * an external data file, are written where they are.)
- * @throws DiskError LOCKED when somebody uses either image; BAD_OPTION; and those of opening the original
+ * @throws DiskError LOCKED when somebody uses either image; BAD_OPTION, also when both are the same file; and those of opening the original
  */
 export async function convertDisk(from: string, to: string, options: ConvertOptions): Promise<void> {
   const { source: sourceOptions, destination: format, ...copy } = options;
   await using source = await openDisk(from, sourceOptions);
   if (copy.compress && format.format !== 'qcow2') {
     throw new DiskError('BAD_OPTION', `Only qcow2 images can be compressed, not ${format.format} ones.`);
+  }
+  if (await isSameFile(from, to)) {
+    throw new DiskError(
+      'BAD_OPTION',
+      `${to} is the image that is to be converted: give the new one another name.`,
+    );
   }
   await using target = await ReplacedFile.prepare(to);
   {
@@ -78,4 +90,9 @@ export async function convertDisk(from: string, to: string, options: ConvertOpti
     await copyDisk(source, destination, { ...copy, isDestinationZero });
   }
   await target.commit();
+}
+
+async function isSameFile(one: string, other: string): Promise<boolean> {
+  const [a, b] = await Promise.all([one, other].map((path) => stat(path).catch(() => undefined)));
+  return a !== undefined && b !== undefined && a.dev === b.dev && a.ino === b.ino;
 }

@@ -36,11 +36,19 @@ export async function copyDisk(source: Disk, destination: Disk, options: CopyOpt
     : new PlainWriter(destination, isDestinationZero);
   // It must not go on reading when this fails: the disk may be closed then.
   await using reader = new PieceReader(source, writer.unit);
-  // The next piece is read while one is written.
-  for (let next = await reader.next(); next; ) {
+  // The next pieces are read while one is written.
+  const ahead: Piece[] = [];
+  const readAhead = async () => {
+    for (let isEnd = false; ahead.length < READ_AHEAD && !isEnd; ) {
+      const piece = await reader.next();
+      if (piece) ahead.push(piece);
+      isEnd = piece === undefined;
+    }
+  };
+  await readAhead();
+  for (let piece = ahead.shift(); piece; piece = ahead.shift()) {
     signal?.throwIfAborted();
-    const piece = next;
-    next = await reader.next();
+    await readAhead();
     const { position, length, bytes } = piece;
     if (bytes) await writer.write(position, await bytes);
     else await writer.zero(position, length);
@@ -57,8 +65,8 @@ interface Piece {
   readonly bytes?: Promise<Buffer>;
 }
 
-/** Pieces that are in use at once: one is written, one is read. */
-const PIECES = 2;
+/** Pieces that are being read, or wait to be written: while one is, a few that are zero may go by. */
+const READ_AHEAD = 3;
 
 /** Reads a disk from its start to its end, in pieces that start at multiples of a unit. */
 class PieceReader implements AsyncDisposable {
@@ -70,14 +78,15 @@ class PieceReader implements AsyncDisposable {
   #extentEnd = 0;
   #isData = false;
   #count = 0;
-  #reading: Promise<unknown> = Promise.resolve();
+  /** What has been begun and is not done. */
+  readonly #reading = new Set<Promise<unknown>>();
 
   constructor(disk: Disk, unit: number) {
     this.#disk = disk;
     this.#unit = unit;
   }
 
-  /** Begins to read the next piece; what {@link PIECES} calls before gave out is overwritten. */
+  /** Begins to read the next piece; what was given out before the last {@link READ_AHEAD} is overwritten. */
   async next(): Promise<Piece | undefined> {
     const position = this.#position;
     const { size } = this.#disk;
@@ -104,7 +113,7 @@ class PieceReader implements AsyncDisposable {
   }
 
   #read(position: number, length: number): Promise<Buffer> {
-    const slot = this.#count++ % PIECES;
+    const slot = this.#count++ % (READ_AHEAD + 1);
     let buffer = this.#buffers[slot];
     if (!buffer || buffer.length < length) {
       buffer = Buffer.allocUnsafeSlow(Math.max(length, BUFFER_LENGTH));
@@ -112,13 +121,17 @@ class PieceReader implements AsyncDisposable {
     }
     const bytes = buffer.subarray(0, length);
     const reading = this.#disk.read(position, bytes).then(() => bytes);
-    // Should writing the piece before fail, nobody looks at this one.
-    this.#reading = reading.catch(() => undefined);
+    // Should writing a piece before fail, nobody looks at this one.
+    const settled: Promise<boolean> = reading.then(
+      () => this.#reading.delete(settled),
+      () => this.#reading.delete(settled),
+    );
+    this.#reading.add(settled);
     return reading;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#reading;
+    await Promise.all(this.#reading);
   }
 }
 

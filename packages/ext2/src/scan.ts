@@ -6,6 +6,7 @@ import {
   readdirSync,
   readlinkSync,
   readSync,
+  statSync,
 } from 'node:fs';
 import { extendedAttributes, seekData, seekHole } from '@tsvmm/base';
 import type { Attributes, Chunk, Entry, Range, Timestamp } from './entry.ts';
@@ -35,7 +36,7 @@ const TYPE_BITS = 0xf000;
  * The tree below a directory, the directory itself as the root, in the order of the names' bytes. Times of access are
  * not taken, which reading changes, so that the same tree gives the same entries. Calls of the file system are made on
  * this thread.
- * @throws Ext2Error UNREADABLE, while it is gone through
+ * @throws Ext2Error UNREADABLE, NOT_A_DIRECTORY, while it is gone through
  */
 export function* scanDirectory(path: string, options: ScanOptions = {}): Generator<Entry, void, undefined> {
   const top = Buffer.from(path);
@@ -56,7 +57,11 @@ class Scanner {
   }
 
   *entries(): Generator<Entry, void, undefined> {
-    const rootStat = this.#try(this.#top, () => lstatSync(this.#top, { bigint: true }));
+    // Whoever names a link to a directory means the directory.
+    const rootStat = this.#try(this.#top, () => statSync(this.#top, { bigint: true }));
+    if (!rootStat.isDirectory()) {
+      throw new Ext2Error('NOT_A_DIRECTORY', 'is no directory.', { path: this.#shown(this.#top) });
+    }
     // A stack of files that are still to come, the next one last: trees may be deeper than calls.
     const pending: Buffer[] = [this.#top];
     for (let file = pending.pop(); file; file = pending.pop()) {

@@ -68,6 +68,18 @@ test('what cannot be read is named', () => {
   );
 });
 
+test('a file is no directory, and a link to a directory is', () => {
+  using folder = new Folder();
+  writeFileSync(folder.file('file'), '');
+  mkdirSync(folder.file('directory/below'), { recursive: true });
+  symlinkSync('directory', folder.file('link'));
+  expect(() => [...scanDirectory(folder.file('file'))]).toThrow(
+    expect.objectContaining({ code: 'NOT_A_DIRECTORY', path: folder.file('file') }),
+  );
+  const paths = [...scanDirectory(folder.file('link'))].map(({ path }) => Buffer.from(path).toString());
+  expect(paths).toEqual(['', 'below']);
+});
+
 test('a file that shrinks while it is read is an error', () => {
   using folder = new Folder();
   writeFileSync(folder.file('file'), Buffer.alloc(100, 1));

@@ -1,4 +1,5 @@
-import { createReadStream } from 'node:fs';
+import { createReadStream, realpathSync } from 'node:fs';
+import { dirname, isAbsolute, relative } from 'node:path';
 import { type CreateDiskOptions, createDisk, ReplacedFile } from '@tsvmm/disk';
 import {
   type Entry,
@@ -53,12 +54,34 @@ export async function fromTar(context: CommandContext): Promise<number> {
 export async function fromDirectory(context: CommandContext): Promise<number> {
   const { line } = context;
   const directory = operand(line, 0);
+  refuseInside(directory, operand(line, 1));
   const options: ScanOptions = {
     ...ownerOption(line),
     oneFileSystem: isGiven(line, 'one-file-system'),
     xattrs: !isGiven(line, 'no-xattrs'),
   };
   return await make(context, () => scanDirectory(directory, options));
+}
+
+/** An image that is made inside of the directory would be one of the files that it is made of. */
+function refuseInside(directory: string, image: string): void {
+  const [outer, inner] = [directory, dirname(image)].map((path) => realpathOf(path));
+  if (outer === undefined || inner === undefined) return;
+  const path = relative(outer, inner);
+  if (isAbsolute(path) || path === '..' || path.startsWith('../')) return;
+  throw new UsageError(
+    'INVALID_VALUE',
+    `${image} lies inside ${directory}, whose files it is to hold: put it elsewhere`,
+  );
+}
+
+/** Nothing for what is not there: whoever opens it says so. */
+function realpathOf(path: string): string | undefined {
+  try {
+    return realpathSync(path);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Makes the image beside its place, which it takes when it is whole. */

@@ -40,11 +40,10 @@ function option(condition: boolean, message: string): void {
 }
 
 /**
- * Writes an empty qcow2 image, and brings it to stable storage.
- * @param storage empty, or of a fixed size
+ * The first clusters of an empty qcow2 image, which are all that it has.
  * @throws DiskError BAD_OPTION
  */
-export async function formatQcow2(storage: Storage, format: Qcow2Format): Promise<void> {
+export function encodeEmptyQcow2(format: Qcow2Format): Uint8Array {
   const { version = 3, clusterSize = 65536, refcountBits = 16, extendedL2 = false } = format;
   const { compressionType = 'zlib', lazyRefcounts = false, backing, dataFile } = format;
   const clusterBits = Math.log2(clusterSize);
@@ -119,6 +118,20 @@ export async function formatQcow2(storage: Storage, format: Qcow2Format): Promis
   for (let i = 0; i < blocks; i++) writeU64(view, refcountTableOffset + i * 8, firstBlock + i * clusterSize);
   const counts = viewOf(bytes.subarray(firstBlock));
   for (let i = 0; i < total; i++) writeRefcount(counts, i, refcountOrder, 1);
+  return bytes;
+}
+
+/**
+ * Writes an empty qcow2 image, and brings it to stable storage.
+ * @param storage empty, or of a fixed size
+ * @throws DiskError BAD_OPTION, before anything is written
+ */
+export async function formatQcow2(storage: Storage, format: Qcow2Format): Promise<void> {
+  await writeEmptyQcow2(storage, encodeEmptyQcow2(format));
+}
+
+/** Writes what {@link encodeEmptyQcow2} made. */
+export async function writeEmptyQcow2(storage: Storage, bytes: Uint8Array): Promise<void> {
   // The magic comes last: until then it is no qcow2 image.
   await storage.write(0, SegmentList.of(new Uint8Array(512)));
   await storage.write(512, SegmentList.of(bytes.subarray(512)));

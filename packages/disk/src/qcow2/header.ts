@@ -81,7 +81,8 @@ function bad(name: string, what: string): DiskError {
  */
 export function parseHeader(bytes: Uint8Array, name: string): Qcow2Header {
   const view = viewOf(bytes);
-  if (bytes.length < V2_LENGTH || view.getUint32(0) !== QCOW2_MAGIC) throw bad(name, 'the magic is missing');
+  if (bytes.length < 4 || view.getUint32(0) !== QCOW2_MAGIC) throw bad(name, 'the magic is missing');
+  if (bytes.length < V2_LENGTH) throw bad(name, 'the header is cut off');
   const version = view.getUint32(4);
   if (version !== 2 && version !== 3) {
     throw new DiskError(

@@ -94,7 +94,7 @@ export class Qcow2Image {
     if (view.getUint32(0) !== QCOW2_MAGIC) return parseHeader(start, storage.name);
     // Extensions and names may fill the first cluster.
     const clusterBits = Math.min(view.getUint32(HeaderField.clusterBits), MAX_CLUSTER_BITS);
-    const bytes = new Uint8Array(Math.min(2 ** clusterBits, storage.size));
+    const bytes = new Uint8Array(Math.min(Math.max(SECTOR, 2 ** clusterBits), storage.size));
     await storage.read(0, SegmentList.of(bytes));
     return parseHeader(bytes, storage.name);
   }

@@ -92,8 +92,11 @@ export class FileStorage implements Storage {
     } catch (cause) {
       if (fd >= 0) closeSync(fd);
       if (cause instanceof DiskError) throw cause;
-      const how = create ? 'created' : writable ? 'opened for reading and writing' : 'opened for reading';
-      throw new DiskError('OPEN_FAILED', `${path} cannot be ${how}: ${reasonOf(cause)}`, { cause });
+      throw openFailure(
+        path,
+        create ? 'created' : writable ? 'opened for reading and writing' : 'opened for reading',
+        cause,
+      );
     }
   }
 
@@ -332,11 +335,17 @@ const REASONS: Readonly<Record<string, string>> = {
   EACCES: 'this user may not (EACCES); change its permissions, or run as a user who may',
   EPERM: 'this user may not (EPERM); change its permissions, or run as a user who may',
   EISDIR: 'it is a directory (EISDIR)',
+  ELOOP: 'its symbolic links lead to each other (ELOOP)',
   ENOENT: 'it does not exist, or the folder it is in does not (ENOENT); check the path',
   ENOTDIR: 'a part of its path is no folder (ENOTDIR); check the path',
   ENOSPC: 'the disk is full (ENOSPC)',
   EROFS: 'its file system is mounted read-only (EROFS)',
 };
+
+/** What is said of a file that cannot be had. */
+export function openFailure(path: string, how: string, cause: unknown): DiskError {
+  return new DiskError('OPEN_FAILED', `${path} cannot be ${how}: ${reasonOf(cause)}`, { cause });
+}
 
 function reasonOf(cause: unknown): string {
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, open, realpath, rename, stat, unlink } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { access, chmod, open, realpath, rename, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { FileStorage } from './file.ts';
+import { FileStorage, openFailure } from './file.ts';
 
 /** A file that is written under another name beside its place, and takes that when it is whole. */
 export class ReplacedFile implements AsyncDisposable {
@@ -30,6 +31,14 @@ export class ReplacedFile implements AsyncDisposable {
     const place = await realpath(path).catch(() => path);
     const found = await stat(place).catch(() => undefined);
     const isDevice = found?.isBlockDevice() ?? false;
+    // The name that is written under tells nobody anything.
+    if (!isDevice) {
+      try {
+        await access(dirname(place), constants.W_OK);
+      } catch (cause) {
+        throw openFailure(path, 'created', cause);
+      }
+    }
     const old = found && !isDevice ? FileStorage.open(place, { writable: true }) : undefined;
     return new ReplacedFile(place, isDevice, old);
   }
