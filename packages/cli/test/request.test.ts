@@ -28,9 +28,14 @@ describe('options become a configuration', () => {
     [['-p', 'a b', '--params=c'], { ...nothing, params: ['a b', 'c'] }],
     [['--name', 'one'], { ...nothing, name: 'one' }],
     [['--init-mem', '64', '-m', '512'], { ...nothing, memory: { sizeMiB: 512, initialMiB: 64 } }],
-    [['--no-rng', '--no-usb', '--disable-sandbox'], { ...nothing, rng: false }],
     [['--no-balloon'], { ...nothing, balloon: false }],
     [['--balloon-page-reporting'], { ...nothing, balloon: { pageReporting: true } }],
+    [['--no-rng', '--no-usb', '--disable-sandbox'], { ...nothing, rng: false, sandbox: false }],
+    [
+      ['--pivot-root', '/r', '--seccomp-policy-dir=p', '--seccomp-log-failures'],
+      { ...nothing, sandbox: { root: '/r', policyDirectory: 'p', logFailures: true } },
+    ],
+    [['--disable-sandbox', '--pivot-root', '/r'], { ...nothing, sandbox: false }],
     [['--bios', 'b.bin', '--no-rtc', '--no-i8042'], { ...nothing, bios: 'b.bin', rtc: false, i8042: false }],
     [['--acpi-table', 'a.aml', '--acpi-table=b.aml'], { ...nothing, acpiTables: ['a.aml', 'b.aml'] }],
     [

@@ -1,5 +1,6 @@
 import { serialize } from 'node:v8';
 import { BorrowedDescriptor, type FileDescriptor, type UnixSocket } from '@tsvmm/base';
+import type { DeviceCommand, DeviceReply } from '@tsvmm/devices';
 import { FileStorage } from '@tsvmm/disk';
 import { type BlockedCall, describeExit, JailedProcess } from '@tsvmm/jail';
 import { Channel } from './channel.ts';
@@ -35,6 +36,9 @@ export class DeviceProcess implements AsyncDisposable {
   readonly #channel: Channel<ProcessRequest>;
   readonly #ready = Promise.withResolvers<void>();
   readonly #finished = Promise.withResolvers<void>();
+  /** What was asked for and is not done, by id. */
+  readonly #pending = new Map<number, PromiseWithResolvers<DeviceReply>>();
+  #nextId = 0;
   #phase: 'starting' | 'serving' | 'finishing' | 'ended' = 'starting';
 
   private constructor(jailed: JailedProcess, options: DeviceProcessOptions) {
@@ -103,6 +107,24 @@ export class DeviceProcess implements AsyncDisposable {
   }
 
   /**
+   * Asks something of the device.
+   *
+   * @throws DeviceProcessError DEVICE_FAILED when that is not possible, DIED
+   */
+  async command(command: DeviceCommand): Promise<DeviceReply> {
+    const id = this.#nextId++;
+    const pending = Promise.withResolvers<DeviceReply>();
+    this.#pending.set(id, pending);
+    if (this.#phase === 'serving') this.#send({ kind: 'command', id, command });
+    else pending.reject(new DeviceProcessError('DIED', `the process of ${this.name} has ended`));
+    try {
+      return await pending.promise;
+    } finally {
+      this.#pending.delete(id);
+    }
+  }
+
+  /**
    * Has it serve what the guest has asked for so far, bring data to stable storage, and end.
    *
    * @throws DeviceProcessError DEVICE_FAILED when data could not be brought to safety
@@ -115,7 +137,7 @@ export class DeviceProcess implements AsyncDisposable {
     try {
       if (this.#phase === 'finishing') await this.#finished.promise;
     } finally {
-      this.#phase = 'ended';
+      this.#fail(new DeviceProcessError('DIED', `the process of ${this.name} has ended`));
       this.#channel[Symbol.dispose]();
       await this.#jailed[Symbol.asyncDispose]();
     }
@@ -137,6 +159,10 @@ export class DeviceProcess implements AsyncDisposable {
       case 'log':
         onLog?.(event.message);
         break;
+      case 'done':
+        if (event.problem === undefined) this.#pending.get(event.id)?.resolve(event.reply);
+        else this.#pending.get(event.id)?.reject(this.#failure(event.problem));
+        break;
       case 'broken':
         onBroken?.(`${this.name} stopped: ${event.reason}`);
         break;
@@ -145,7 +171,7 @@ export class DeviceProcess implements AsyncDisposable {
         break;
       case 'finished':
         if (event.problem === undefined) this.#finished.resolve();
-        else this.#finished.reject(new DeviceProcessError('DEVICE_FAILED', event.problem));
+        else this.#finished.reject(this.#failure(event.problem));
     }
   }
 
@@ -176,6 +202,10 @@ export class DeviceProcess implements AsyncDisposable {
     }
   }
 
+  #failure(problem: string): DeviceProcessError {
+    return new DeviceProcessError('DEVICE_FAILED', `${this.name}: ${problem}`);
+  }
+
   /** The first reason counts. */
   #fail(cause: unknown): void {
     const phase = this.#phase;
@@ -187,6 +217,7 @@ export class DeviceProcess implements AsyncDisposable {
         : new DeviceProcessError('PROTOCOL', `the process of ${this.name} cannot be understood`, { cause });
     this.#ready.reject(error);
     this.#finished.reject(error);
+    for (const pending of this.#pending.values()) pending.reject(error);
     if (phase === 'serving') this.#options.onFailure?.(error);
   }
 }

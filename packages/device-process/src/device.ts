@@ -1,12 +1,9 @@
 import type { FileDescriptor } from '@tsvmm/base';
 import type { ConsoleBackendOptions, DeviceDescription, LocalBackendDescriptor } from '@tsvmm/devices';
 
-/**
- * The back end of a device, as plain data: its files are opened by those who start the process. Balloons have none here:
- * drivers write to their configuration, and other VMMs have their own.
- */
+/** The back end of a device, as plain data: its files are opened by those who start the process. */
 export type ProcessBackend =
-  | Exclude<LocalBackendDescriptor, { readonly kind: 'console' | 'balloon' }>
+  | Exclude<LocalBackendDescriptor, { readonly kind: 'console' }>
   /** What the guest writes, and reads, goes through the first of the device's descriptors: a stream socket. */
   | { readonly kind: 'console'; readonly hasInput: boolean; readonly options: ConsoleBackendOptions };
 

@@ -1,3 +1,4 @@
+import type { DeviceCommand, DeviceReply } from '@tsvmm/devices';
 import { DeviceProcessError } from './errors.ts';
 
 /** What the process is told. Before anything else it gets its device: a `ProcessDevice` in the form of `v8.serialize`. */
@@ -6,6 +7,8 @@ export type ProcessRequest =
   | { readonly kind: 'opened'; readonly id: number; readonly problem?: string }
   /** A front end: the descriptor is a connected vhost-user socket. */
   | { readonly kind: 'connect' }
+  /** Answered by `done` with the same id. */
+  | { readonly kind: 'command'; readonly id: number; readonly command: DeviceCommand }
   /** Serve what the guest has asked for, bring data to safety, and end. */
   | { readonly kind: 'finish' };
 
@@ -28,6 +31,8 @@ export type ProcessEvent =
   /** The device cannot be served; the process ends. */
   | { readonly kind: 'failed'; readonly reason: string }
   | { readonly kind: 'log'; readonly message: string }
+  /** What was asked for is done, and that is the answer; with a problem when it cannot be done. */
+  | { readonly kind: 'done'; readonly id: number; readonly reply?: DeviceReply; readonly problem?: string }
   /** The guest's driver broke the virtio protocol, or the back end failed: a queue is not served any more. */
   | { readonly kind: 'broken'; readonly reason: string }
   /** The front end has gone; with a problem when it broke the protocol. */
@@ -38,13 +43,14 @@ export type ProcessEvent =
 /** Longest packet in either direction: a path, or a message for people. */
 export const MAXIMUM_PACKET = 32_768;
 
-type Field = 'text' | 'optional-text' | 'number' | 'boolean';
+type Field = 'text' | 'optional-text' | 'number' | 'boolean' | 'optional-reply';
 
 const EVENT_FIELDS: Readonly<Record<ProcessEvent['kind'], Readonly<Record<string, Field>>>> = {
   open: { id: 'number', path: 'text', writable: 'boolean', lock: 'boolean', direct: 'boolean' },
   ready: {},
   failed: { reason: 'text' },
   log: { message: 'text' },
+  done: { id: 'number', reply: 'optional-reply', problem: 'optional-text' },
   broken: { reason: 'text' },
   disconnected: { problem: 'optional-text' },
   finished: { problem: 'optional-text' },
@@ -64,10 +70,26 @@ export function checkEvent(value: unknown): ProcessEvent {
   if (typeof kind !== 'string' || !Object.hasOwn(EVENT_FIELDS, kind)) return refuse('an unknown event');
   const fields = new Map<string, unknown>(Object.entries(value));
   for (const [name, type] of Object.entries(EVENT_FIELDS[kind as ProcessEvent['kind']])) {
-    const field = fields.get(name);
-    const isMissing = field === undefined && type === 'optional-text';
-    const wanted = type === 'text' || type === 'optional-text' ? 'string' : type;
-    if (!isMissing && typeof field !== wanted) return refuse(`${kind} without a proper ${name}`);
+    if (!isField(fields.get(name), type)) return refuse(`${kind} without a proper ${name}`);
   }
   return value as ProcessEvent;
+}
+
+function isField(value: unknown, type: Field): boolean {
+  switch (type) {
+    case 'text':
+      return typeof value === 'string';
+    case 'optional-text':
+      return value === undefined || typeof value === 'string';
+    case 'optional-reply':
+      return value === undefined || isReply(value);
+    default:
+      return typeof value === type;
+  }
+}
+
+/** Whether something is what a command answers: the statistics of a balloon. */
+function isReply(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || !('balloon' in value)) return false;
+  return Object.values(value).every((statistic) => typeof statistic === 'number');
 }

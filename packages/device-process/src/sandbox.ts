@@ -7,6 +7,7 @@ const DIRECTORY = fileURLToPath(new URL('../policies/', import.meta.url));
 
 /** The policies' files by the kind of back end. */
 export const DEVICE_POLICIES: Readonly<Record<ProcessBackend['kind'], string>> = {
+  balloon: 'balloon_device',
   block: 'block_device',
   console: 'console_device',
   rng: 'rng_device',

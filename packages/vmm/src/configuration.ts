@@ -10,6 +10,7 @@ import { open, stat } from 'node:fs/promises';
 import { DEBUGCON_PORT } from '@tsvmm/devices';
 import { type BoardConfiguration, type ResolvedBoard, resolveBoard } from './board-configuration.ts';
 import { ConfigurationError, type ConfigurationErrorCode } from './configuration-error.ts';
+import { checkSandbox, resolveSandbox, type SandboxConfiguration } from './sandbox-configuration.ts';
 import {
   type ResolvedVhostUser,
   resolveVhostUser,
@@ -160,6 +161,8 @@ export interface VirtualMachineConfiguration extends BoardConfiguration {
   readonly rng?: boolean;
   /** Have a memory balloon (virtio-balloon), with which the host takes memory from the guest; default true. */
   readonly balloon?: boolean | BalloonConfiguration;
+  /** How the processes of virtio devices are confined; `false`: devices are served by a thread of this process. */
+  readonly sandbox?: SandboxConfiguration | false;
   /** A name for people and tools. */
   readonly name?: string;
   /** Default `{ kind: 'auto' }`. */
@@ -211,6 +214,7 @@ export interface ResolvedConfiguration extends ResolvedBoard {
   /** COM1 to COM4 first, in order, then the virtio-consoles by number. */
   readonly serials: readonly ResolvedSerial[];
   readonly rng: boolean;
+  readonly sandbox: SandboxConfiguration | false;
   readonly vhostUser: readonly ResolvedVhostUser[];
   readonly vhostUserConnectTimeLimit: number;
   readonly balloon: Required<BalloonConfiguration> | undefined;
@@ -270,6 +274,7 @@ export function validateConfiguration(configuration: VirtualMachineConfiguration
       configuration.vhostUser?.some(({ type }) => type === 'console') ?? false,
     ),
     rng: configuration.rng ?? true,
+    sandbox: resolveSandbox(configuration.sandbox ?? {}),
     vhostUser: resolveVhostUser(configuration),
     vhostUserConnectTimeLimit: configuration.vhostUserConnectTimeLimit ?? 0,
     balloon: resolveBalloon(configuration.balloon ?? true),
@@ -307,6 +312,7 @@ export async function checkConfigurationFiles(configuration: ResolvedConfigurati
       );
     }
   }
+  await checkSandbox(configuration.sandbox);
   for (const [index, block] of configuration.blocks.entries()) {
     const flags = block.readOnly ? constants.O_RDONLY : constants.O_RDWR;
     await checkFile('blocks', block.path, 'the disk', flags, 'disk', index);

@@ -31,5 +31,6 @@ export { ConfigurationError, type ConfigurationErrorCode } from './configuration
 export { VirtualMachineError, type VirtualMachineErrorCode } from './errors.ts';
 export type { Log, LogRecord } from './log.ts';
 export { preferredArchitecture } from './preferred-architecture.ts';
+export type { SandboxConfiguration } from './sandbox-configuration.ts';
 export type { ResolvedVhostUser, VhostUserConfiguration } from './vhost-user-configuration.ts';
 export { type CreateOptions, VirtualMachine, type VmConsole, type VmExit } from './virtual-machine.ts';

@@ -26,8 +26,10 @@ import type { IoEnvironmentData } from './io-environment.ts';
 import type { Log } from './log.ts';
 import { boardFor, hostArchitecture } from './machine/boards.ts';
 import { type Consoles, createConsoles } from './machine/consoles.ts';
+import { DeviceProcesses } from './machine/device-processes.ts';
 import { createDevices, type Devices } from './machine/devices.ts';
 import { PanicWatch } from './panic-watch.ts';
+import type { SandboxConfiguration } from './sandbox-configuration.ts';
 import { VcpuThread } from './vcpu-thread.ts';
 import type { VcpuWorkerData } from './vcpu-worker.ts';
 
@@ -67,6 +69,8 @@ interface Parts {
   readonly vm: Vm;
   readonly consoles: Consoles;
   readonly devices: Devices;
+  /** Undefined when a thread of this process serves the devices. */
+  readonly processes: DeviceProcesses | undefined;
   readonly platform: PlatformDevices;
   /** Of every vCPU, and beside these of vCPU 0. */
   readonly vcpuRegisters: BootRegisters;
@@ -163,7 +167,9 @@ export class VirtualMachine implements AsyncDisposable {
       await createConsoles(resolved.serials, board.serialPorts, environment, watch, log),
     );
     const platform = cleanup.use(board.createPlatformDevices(environment, onFailure));
-    const devices = cleanup.use(await createDevices(resolved, board, platform, consoles));
+    const processes = resolved.sandbox === false ? undefined : startProcesses(resolved.sandbox, log);
+    cleanup.use(processes);
+    const devices = cleanup.use(await createDevices(resolved, board, platform, consoles, processes));
     signal?.throwIfAborted();
 
     const bootRegisters = await board.boot(vm.memory, {
@@ -179,6 +185,7 @@ export class VirtualMachine implements AsyncDisposable {
       vm,
       consoles,
       devices,
+      processes,
       platform,
       vcpuRegisters: board.vcpuRegisters,
       bootRegisters,
@@ -198,7 +205,8 @@ export class VirtualMachine implements AsyncDisposable {
    * Starts the threads: I/O first, then the vCPUs.
    *
    * @throws VirtualMachineError INVALID_STATE when it was started before
-   * @throws DeviceError when a device's back end cannot be opened
+   * @throws DeviceError, DeviceProcessError when a device's back end cannot be opened
+   * @throws JailError when the processes of devices cannot be confined: NO_NAMESPACES says what to change on this host
    */
   async start(): Promise<void> {
     if (this.#started) {
@@ -206,6 +214,9 @@ export class VirtualMachine implements AsyncDisposable {
     }
     this.#started = true;
     const { vm, devices, consoles, vcpuRegisters, bootRegisters, cleanup, log, configuration } = this.#parts;
+    const { processes } = this.#parts;
+    await processes?.ready();
+    void processes?.failure.then(({ message }) => this.#end({ kind: 'crash', reason: message }));
     const environment: IoEnvironmentData = {
       memory: vm.memory.descriptor(),
       interrupts: vm.interruptsDescriptor(),
@@ -296,7 +307,8 @@ export class VirtualMachine implements AsyncDisposable {
     if (this.#io === undefined || this.#ended) {
       throw new VirtualMachineError('INVALID_STATE', 'only the devices of a running machine do anything');
     }
-    return await this.#io.command(device, command);
+    const { processes } = this.#parts;
+    return await (processes?.has(device) ? processes : this.#io).command(device, command);
   }
 
   #stopped(stop: VcpuStop): void {
@@ -329,10 +341,16 @@ export class VirtualMachine implements AsyncDisposable {
     }
   }
 
-  /** Stops all vCPUs and carries what the guest wrote to where it goes. */
+  /** Stops all vCPUs, has devices serve what the guest asked for, and carries what it wrote to where it goes. */
   async #quiesce(): Promise<void> {
+    const { processes, consoles } = this.#parts;
     await Promise.all(this.#threads.map((thread) => thread[Symbol.asyncDispose]()));
-    await this.#parts.consoles.drain();
+    try {
+      await this.#io?.[Symbol.asyncDispose]();
+      await processes?.[Symbol.asyncDispose]();
+    } finally {
+      await consoles.drain();
+    }
   }
 
   /** A kernel that panics reboots: what it told pvpanic, or wrote before, tells the two apart. */
@@ -342,6 +360,11 @@ export class VirtualMachine implements AsyncDisposable {
     if (!hasTold && (exit.kind !== 'reset' || watch.panic === undefined)) return exit;
     return { kind: 'panic', reason: watch.panic ?? 'it gave no reason on the console' };
   }
+}
+
+function startProcesses(sandbox: SandboxConfiguration, log: Log): DeviceProcesses {
+  const tell = (level: 'info' | 'error') => (message: string) => log({ level, target: 'devices', message });
+  return new DeviceProcesses({ sandbox, onBroken: tell('error'), onLog: tell('info') });
 }
 
 /** @throws ConfigurationError OUT_OF_RANGE naming what the hypervisor has not enough of */

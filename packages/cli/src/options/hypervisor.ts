@@ -1,6 +1,6 @@
-import { BUILT, deprecated, type OptionDefinition, SATISFIED } from './definition.ts';
+import { BUILT, deprecated, type OptionDefinition } from './definition.ts';
 
-/** What executes the guest's instructions, and how it is kept apart from the host. */
+/** What executes the guest's instructions. */
 export const HYPERVISOR_OPTIONS: readonly OptionDefinition[] = [
   {
     name: 'hypervisor',
@@ -16,11 +16,5 @@ export const HYPERVISOR_OPTIONS: readonly OptionDefinition[] = [
     value: 'PATH',
     help: "Path of KVM's device",
     availability: deprecated('--hypervisor kvm[device=PATH]'),
-  },
-  {
-    name: 'disable-sandbox',
-    group: 'Isolation',
-    help: 'Serve devices in this process, which this version always does',
-    availability: SATISFIED,
   },
 ];

@@ -8,7 +8,6 @@ const NO_NETWORK = 'There is no network yet; exchange files with the guest on a 
 const NO_SCREEN = 'There is no screen yet; work with the guest on its console.';
 const NO_SHARING = 'Put the files on a disk image (--block PATH) or into the initrd.';
 const NO_PASSTHROUGH = 'Host devices cannot be handed to the guest yet; only disks and consoles can.';
-const NO_JAIL = 'Leave it out: devices are not sandboxed yet; start tsvmm in a container instead.';
 const NO_PROTECTION = "Leave it out: the guest's memory is not hidden from the host.";
 const ONE_KIND_OF_CPU = 'Leave it out: the CPUs are all alike.';
 const X86 = 'Leave it out: x86_64 machines do without it.';
@@ -162,10 +161,7 @@ export const NOT_BUILT_OPTIONS: readonly OptionDefinition[] = [
   ]),
   ...unbuiltOptions('Devices of the host', replacedBy('--vfio'), ['vfio-platform']),
 
-  ...unbuiltOptions('Isolation', NO_JAIL, [
-    'pivot-root',
-    'seccomp-log-failures',
-    'seccomp-policy-dir',
+  ...unbuiltOptions('Isolation', 'Leave it out: no process of a device gets memory by a fork.', [
     'unmap-guest-memory-on-fork',
   ]),
   ...unbuiltOptions('Isolation', NO_PROTECTION, [

@@ -4,6 +4,7 @@ import type { OptionDefinition } from './definition.ts';
 import { DISK_OPTIONS } from './disks.ts';
 import { GUEST_OPTIONS } from './guest.ts';
 import { HYPERVISOR_OPTIONS } from './hypervisor.ts';
+import { ISOLATION_OPTIONS } from './isolation.ts';
 import { MACHINE_OPTIONS } from './machine.ts';
 import { NOT_BUILT_OPTIONS } from './not-built.ts';
 import { VHOST_USER_OPTIONS } from './vhost-user.ts';
@@ -17,5 +18,6 @@ export const RUN_OPTIONS: readonly OptionDefinition[] = [
   ...CONSOLE_OPTIONS,
   ...VHOST_USER_OPTIONS,
   ...HYPERVISOR_OPTIONS,
+  ...ISOLATION_OPTIONS,
   ...NOT_BUILT_OPTIONS,
 ];

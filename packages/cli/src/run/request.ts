@@ -7,6 +7,7 @@ import type {
   CpusConfiguration,
   HypervisorConfiguration,
   MemoryConfiguration,
+  SandboxConfiguration,
   SerialConfiguration,
   VhostUserConfiguration,
   VirtualMachineConfiguration,
@@ -14,6 +15,7 @@ import type {
 import { UsageError } from '../errors.ts';
 import type { CommandLine, GivenOption } from '../parse.ts';
 import { pciValue, smbiosValue } from './board-values.ts';
+import { sandboxValue } from './sandbox-value.ts';
 import {
   blockValue,
   cpusValue,
@@ -43,6 +45,7 @@ interface Draft {
   cpus?: CpusConfiguration;
   rng?: boolean;
   balloon?: false | BalloonConfiguration;
+  sandbox?: SandboxConfiguration | false;
   asyncExecutor?: AsyncExecutor;
   blocks: BlockConfiguration[];
   serials: SerialConfiguration[];
@@ -105,6 +108,13 @@ function balloon(value: false | BalloonConfiguration): Handler {
   };
 }
 
+const SANDBOX: Handler = {
+  field: 'sandbox',
+  apply(draft, given) {
+    draft.sandbox = sandboxValue(draft.sandbox ?? {}, given);
+  },
+};
+
 /** What the options of `run` that have an effect do, by long name. */
 export const HANDLERS: Readonly<Record<string, Handler>> = {
   initrd: set('initrd', text),
@@ -157,6 +167,10 @@ export const HANDLERS: Readonly<Record<string, Handler>> = {
   'no-rtc': set('rtc', () => false),
   'vhost-user': add('vhostUser', vhostUserValue),
   'vhost-user-connect-timeout-ms': set('vhostUserConnectTimeLimit', connectTimeLimitValue),
+  'disable-sandbox': SANDBOX,
+  'pivot-root': SANDBOX,
+  'seccomp-policy-dir': SANDBOX,
+  'seccomp-log-failures': SANDBOX,
   hypervisor: set('hypervisor', hypervisorValue),
   'kvm-device': set('hypervisor', kvmDeviceValue),
 };

@@ -32,6 +32,6 @@ export async function run(link: UnixSocket): Promise<void> {
     return opened.executor;
   };
   const server = new DeviceServer(link, device, { descriptors, executor });
-  if (opened !== undefined) server.log(`its I/O is done on ${opened.reason}`);
+  if (opened !== undefined) server.log(`${device.name} does its I/O on ${opened.reason}`);
   await server.open();
 }

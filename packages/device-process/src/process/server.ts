@@ -1,6 +1,6 @@
 import type { Executor } from '@tsvmm/async';
 import { type FileDescriptor, UnixSocket } from '@tsvmm/base';
-import type { VirtioBackend } from '@tsvmm/devices';
+import { type DeviceCommand, DeviceError, type VirtioBackend } from '@tsvmm/devices';
 import { VhostUserDevice } from '@tsvmm/vhost-user';
 import { Channel } from '../channel.ts';
 import type { ProcessDevice } from '../device.ts';
@@ -36,7 +36,7 @@ export class DeviceServer {
   }
 
   log(message: string): void {
-    this.#tell({ kind: 'log', message: `${this.#device.name}: ${message}` });
+    this.#tell({ kind: 'log', message });
   }
 
   /** Opens the back end and says that it is ready, or why not. */
@@ -62,6 +62,7 @@ export class DeviceServer {
   #receive(request: ProcessRequest, descriptors: readonly FileDescriptor[]): void {
     const [descriptor] = descriptors;
     if (request.kind === 'opened') this.#files.opened(request, descriptor);
+    else if (request.kind === 'command') void this.#command(request.id, request.command);
     else if (request.kind === 'finish') void this.#finish();
     else if (descriptor !== undefined) this.#connect(new UnixSocket(descriptor));
   }
@@ -80,6 +81,17 @@ export class DeviceServer {
       },
     });
     this.#connection = connection;
+  }
+
+  async #command(id: number, command: DeviceCommand): Promise<void> {
+    try {
+      const backend = this.#backend;
+      if (backend.command === undefined) throw new DeviceError('BAD_OPTION', 'It takes no commands.');
+      const reply = await backend.command(command);
+      this.#tell({ kind: 'done', id, ...(reply && { reply }) });
+    } catch (error) {
+      this.#tell({ kind: 'done', id, problem: reasonOf(error) });
+    }
   }
 
   async #finish(): Promise<void> {

@@ -103,12 +103,13 @@ export class VirtioPciDevice implements PciDevice {
   readonly name: string;
   readonly hasInterrupt = true;
   readonly space: PciConfigurationSpace;
+  readonly #model: VirtioDeviceModel;
   readonly #parts: VirtioPciParts;
-  readonly #backend: BackendDescriptor;
+  #backend: BackendDescriptor;
   readonly #kicks: readonly EventFd[];
   readonly #control = EventFd.create();
   /** What the back end's descriptor refers to. */
-  readonly #resource: Disposable | undefined;
+  #resource: Disposable | undefined;
 
   private constructor(
     name: string,
@@ -118,6 +119,7 @@ export class VirtioPciDevice implements PciDevice {
     resource?: Disposable,
   ) {
     this.name = name;
+    this.#model = model;
     this.#resource = resource;
     this.#parts = createVirtioPciParts(model, pciClass);
     this.space = new PciConfigurationSpace(this.#parts.space);
@@ -178,6 +180,19 @@ export class VirtioPciDevice implements PciDevice {
       configLength: model.config.length,
     };
     return new VirtioPciDevice(name, model, pciClass, backend, socket);
+  }
+
+  /**
+   * Leaves the back end to another process, to which the socket is connected. It takes the socket's descriptor over.
+   * @returns what that process is to serve; undefined when the back end is in another process already
+   */
+  moveBackend(socket: FileDescriptor): DeviceDescription | undefined {
+    const backend = this.#backend;
+    if (backend.kind === 'vhost-user') return undefined;
+    const configLength = this.#model.config.length;
+    this.#backend = { kind: 'vhost-user', socket: socket.number, path: undefined, configLength };
+    this.#resource = socket;
+    return { name: this.name, model: this.#model, backend };
   }
 
   /** Plain data to attach the device's halves from. */

@@ -1,14 +1,16 @@
-import { EventFd, type FileDescriptor, type UnixSocket } from '@tsvmm/base';
+import { EventFd, type FileDescriptor, UnixSocket } from '@tsvmm/base';
 import {
   attachQueueState,
   createVirtioState,
   type FeatureSet,
   featureSet,
   hasFeature,
+  PackedQueue,
   SplitQueue,
   type VirtioBackend,
   type VirtioDeviceModel,
   VirtioFeature,
+  type Virtqueue,
   type VirtqueueState,
 } from '@tsvmm/devices';
 import { VhostUserError } from '../errors.ts';
@@ -22,7 +24,9 @@ import {
   REPLY,
   type VringAddress,
 } from '../protocol/messages.ts';
+import { packedBase, packedPositions } from '../protocol/packed-base.ts';
 import {
+  BackendRequest,
   FrontendRequest,
   PROTOCOL_FEATURES_BIT,
   ProtocolFeature,
@@ -35,6 +39,7 @@ import { Ring } from './ring.ts';
 const PROTOCOL_FEATURES = [
   ProtocolFeature.MQ,
   ProtocolFeature.REPLY_ACK,
+  ProtocolFeature.BACKEND_REQ,
   ProtocolFeature.RESET_DEVICE,
   ProtocolFeature.STATUS,
 ];
@@ -64,6 +69,8 @@ export interface VhostUserDeviceOptions {
 interface RingSlot {
   readonly ring: Ring;
   readonly state: VirtqueueState;
+  /** Where it was when it stopped, or is to be taken up, in the form of the protocol. */
+  base: number;
   /** Undefined until the front end has said where it is. */
   address: VringAddress | undefined;
   kick: FileDescriptor | undefined;
@@ -76,6 +83,7 @@ interface RingSlot {
 export class VhostUserDevice implements Disposable {
   readonly #options: VhostUserDeviceOptions;
   readonly #connection: Connection;
+  #channel: Connection | undefined;
   readonly #slots: readonly RingSlot[];
   readonly #offered: FeatureSet;
   readonly #offeredProtocol: FeatureSet;
@@ -101,6 +109,7 @@ export class VhostUserDevice implements Disposable {
     this.#slots = model.queueSizes.map((_, index) => ({
       ring: new Ring(index, backend, onBroken),
       state: attachQueueState(state, index),
+      base: 0,
       address: undefined,
       kick: undefined,
     }));
@@ -110,6 +119,8 @@ export class VhostUserDevice implements Disposable {
       VirtioFeature.indirectDesc,
       VirtioFeature.eventIdx,
       VirtioFeature.version1,
+      // A queue that is reset is stopped and started again.
+      VirtioFeature.ringReset,
     ]);
     this.#config.set(model.config);
     this.#holdUntilDrained();
@@ -132,6 +143,7 @@ export class VhostUserDevice implements Disposable {
     if (this.#isDisposed) return;
     this.#isDisposed = true;
     this.#connection[Symbol.dispose]();
+    this.#channel?.[Symbol.dispose]();
     for (const { descriptors } of this.#backlog.splice(0)) {
       for (const descriptor of descriptors) descriptor[Symbol.dispose]();
     }
@@ -261,17 +273,18 @@ export class VhostUserDevice implements Disposable {
         this.#slot(address.index, reader).address = address;
         return undefined;
       }
-      case FrontendRequest.SET_VRING_BASE: {
-        const { state } = this.#slot(reader.u32(), reader);
-        state.nextAvailable = reader.u32();
+      case FrontendRequest.SET_VRING_BASE:
+        this.#slot(reader.u32(), reader).base = reader.u32();
         return undefined;
-      }
       case FrontendRequest.GET_VRING_BASE: {
         const slot = this.#slot(reader.u32(), reader);
         const base = () => {
+          slot.base = this.#baseOf(slot);
           stop(slot);
-          return payload.vringState(slot.ring.index, slot.state.nextAvailable);
+          return payload.vringState(slot.ring.index, slot.base);
         };
+        // What the driver has asked for until now, even if its kick is not seen yet.
+        slot.ring.serve();
         slot.ring.hold(true);
         const drained = slot.ring.drain();
         if (drained === undefined) return base();
@@ -285,6 +298,9 @@ export class VhostUserDevice implements Disposable {
         slot.ring.setCall(descriptor?.duplicate());
         return undefined;
       }
+      case FrontendRequest.SET_BACKEND_REQ_FD:
+        this.#setChannel(reader, descriptors);
+        return undefined;
       case FrontendRequest.SET_VRING_ERR:
         // A broken ring ends the connection's service of it; there is nothing more to tell.
         this.#ringDescriptor(reader, descriptors);
@@ -311,6 +327,23 @@ export class VhostUserDevice implements Disposable {
     const surplus = featureBits(missingFeatures(accepted, offered));
     if (surplus !== 0n) throw reader.error(`${what} 0x${surplus.toString(16)} were not offered`);
     return accepted;
+  }
+
+  /** "Back-end communication": where this side may ask something of the other. */
+  #setChannel(reader: PayloadReader, [descriptor]: readonly FileDescriptor[]): void {
+    if (descriptor === undefined) throw reader.error('it came without a descriptor');
+    this.#channel?.[Symbol.dispose]();
+    const channel = new Connection(new UnixSocket(descriptor.duplicate()), {
+      // Nothing was asked that has an answer.
+      onMessage: (message) => {
+        for (const received of message.descriptors) received[Symbol.dispose]();
+      },
+      onEnd: () => {
+        channel[Symbol.dispose]();
+        if (this.#channel === channel) this.#channel = undefined;
+      },
+    });
+    this.#channel = channel;
   }
 
   #setMemory(reader: PayloadReader, descriptors: readonly FileDescriptor[]): Promise<undefined> | undefined {
@@ -366,22 +399,45 @@ export class VhostUserDevice implements Disposable {
         wake: (index) => this.#slots[index]?.ring.serve(),
         announce: ({ index }) => this.#slots[index]?.ring.announce(),
         config: () => new DataView(this.#config.slice().buffer),
-        // The front end learns of it when it asks: it gave no channel to tell it by.
-        changeConfig: (change) => change(new DataView(this.#config.buffer)),
+        changeConfig: (change) => {
+          change(new DataView(this.#config.buffer));
+          // Without a channel to tell it by, the front end learns of it when it asks.
+          this.#channel?.send(BackendRequest.CONFIG_CHANGE_MSG, 0, new Uint8Array(0));
+        },
       });
     }
+    slot.base = this.#baseOf(slot);
     place(state.descriptors, table.guestAddress(address.descriptors));
     place(state.driver, table.guestAddress(address.available));
     const used = table.guestAddress(address.used);
     place(state.device, used);
-    // The front end knows how far requests were taken; how far they were given back is in the ring itself.
-    state.nextUsed = table.memory.readUint16(used + 2);
-    state.signalledUsed = state.nextUsed;
-    const queue = new SplitQueue(slot.ring.index, state, table.memory, {
+    const options = {
       eventIdx: hasFeature(this.#features, VirtioFeature.eventIdx),
       indirect: hasFeature(this.#features, VirtioFeature.indirectDesc),
-    });
+    };
+    let queue: Virtqueue;
+    if (this.#isPacked) {
+      const positions = packedPositions(slot.base, state.size);
+      if (positions === undefined) throw reader.error(`ring ${slot.ring.index} starts beyond its end`);
+      Object.assign(state, positions);
+      queue = new PackedQueue(slot.ring.index, state, table.memory, options);
+    } else {
+      // The front end knows how far requests were taken; how far they were given back is in the ring itself.
+      state.nextAvailable = slot.base;
+      state.nextUsed = table.memory.readUint16(used + 2);
+      queue = new SplitQueue(slot.ring.index, state, table.memory, options);
+    }
+    state.signalledUsed = state.nextUsed;
     slot.ring.start(queue, new EventFd(kick.duplicate()));
+  }
+
+  get #isPacked(): boolean {
+    return hasFeature(this.#features, VirtioFeature.ringPacked);
+  }
+
+  #baseOf({ ring, state, base }: RingSlot): number {
+    if (!ring.isStarted) return base;
+    return this.#isPacked ? packedBase(state.nextAvailable, state.nextUsed, state.size) : state.nextAvailable;
   }
 
   #readConfig(reader: PayloadReader): Uint8Array {

@@ -3,16 +3,19 @@ import { BorrowedDescriptor, EventFd, FileDescriptor, SystemError, UnixSocket } 
 import {
   type FeatureSet,
   featureSet,
+  hasFeature,
   type RemoteBackend,
   type RemoteDescriptor,
   type RemoteDevice,
   type RemoteQueue,
+  VirtioFeature,
   VirtioStatus,
 } from '@tsvmm/devices';
 import type { GuestMemory } from '@tsvmm/vm-memory';
 import { VhostUserError } from '../errors.ts';
 import { featureBits, missingFeatures } from '../protocol/features.ts';
 import { payload } from '../protocol/messages.ts';
+import { packedBase } from '../protocol/packed-base.ts';
 import { FrontendRequest, PROTOCOL_FEATURES_BIT, ProtocolFeature } from '../protocol/requests.ts';
 import { BackendChannel } from './backend-channel.ts';
 import { VhostUserClient } from './client.ts';
@@ -304,7 +307,11 @@ export class VhostUserFrontend implements RemoteBackend {
   async #startQueue(client: VhostUserClient, queue: RemoteQueue): Promise<void> {
     const { index, size, descriptors, driver, device, nextAvailable, kick, call } = queue;
     await client.tell(FrontendRequest.SET_VRING_NUM, payload.vringState(index, size));
-    await client.tell(FrontendRequest.SET_VRING_BASE, payload.vringState(index, nextAvailable));
+    // A packed ring that starts has given back all that it took.
+    const features = this.#activation?.features;
+    const isPacked = features !== undefined && hasFeature(features, VirtioFeature.ringPacked);
+    const base = isPacked ? packedBase(nextAvailable, nextAvailable, size) : nextAvailable;
+    await client.tell(FrontendRequest.SET_VRING_BASE, payload.vringState(index, base));
     await client.tell(
       FrontendRequest.SET_VRING_ADDR,
       payload.vringAddress({

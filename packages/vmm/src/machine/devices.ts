@@ -13,6 +13,7 @@ import type { ResolvedBlock, ResolvedConfiguration } from '../configuration.ts';
 import { ConfigurationError } from '../configuration-error.ts';
 import type { ResolvedVhostUser } from '../vhost-user-configuration.ts';
 import type { Consoles } from './consoles.ts';
+import type { DeviceProcesses } from './device-processes.ts';
 
 /** Everything on the machine's buses, before the guest starts. */
 export interface Devices extends Disposable {
@@ -28,8 +29,9 @@ export interface Devices extends Disposable {
 }
 
 /**
- * Creates the devices and gives them addresses, in crosvm's order of PCI slots: console, block, rng, balloon, xHCI, pvpanic.
- * The xHCI, which is not there yet, keeps its own, so that guests find the others where crosvm has them.
+ * Creates the devices, starts their processes (unless a thread is to serve them), and gives them addresses, in crosvm's order
+ * of PCI slots: console, block, rng, balloon, xHCI, pvpanic. The xHCI, which is not there yet, keeps its own, so that guests
+ * find the others where crosvm has them.
  *
  * @throws DeviceError when an image cannot be opened, or there is no room
  */
@@ -38,6 +40,7 @@ export async function createDevices(
   board: Board,
   platform: PlatformDevices,
   consoles: Consoles,
+  processes: DeviceProcesses | undefined,
 ): Promise<Devices> {
   using cleanup = new DisposableStack();
   const {
@@ -49,14 +52,18 @@ export async function createDevices(
     pinSources,
   } = board.pci;
   const pci = cleanup.use(new PciTopology({ intxSources: pinSources }));
+  const add = (device: VirtioPciDevice): void => {
+    processes?.add(pci.virtioDevices.length, device);
+    pci.add(device);
+  };
   for (const console of consoles.virtioDevices) {
-    pci.add(console);
+    add(console);
   }
   for (const [index, block] of configuration.blocks.entries()) {
-    pci.add(await createBlock(block, index));
+    add(await createBlock(block, index));
   }
   if (configuration.rng) {
-    pci.add(VirtioPciDevice.rng());
+    add(VirtioPciDevice.rng());
   }
   const balloon = configuration.balloon === undefined ? undefined : pci.virtioDevices.length;
   if (configuration.balloon !== undefined) {
