@@ -62,7 +62,7 @@ async function measure(program: readonly number[]): Promise<number> {
   });
   vm.memory.copyIn(CODE_ADDRESS, Uint8Array.from(program));
   const control = vm.createVcpu(0);
-  using vcpu = attachVcpu(control.descriptor);
+  using vcpu = await attachVcpu(control.descriptor);
   vcpu.registers.set('cs', 0n);
   vcpu.registers.set('cs.base', 0n);
   vcpu.registers.set('rip', BigInt(CODE_ADDRESS));

@@ -1,20 +1,24 @@
 import { KvmInterrupts, type KvmInterruptsBackEnd } from './kvm/interrupts.ts';
 import { KvmVcpu, type KvmVcpuBackEnd } from './kvm/kvm-vcpu.ts';
-import { SoftInterrupts, type SoftMachineDescriptor } from './soft/machine.ts';
-import { SoftVcpu, type SoftVcpuBackEnd } from './soft/soft-vcpu.ts';
+import type { SoftMachineDescriptor } from './soft/machine.ts';
+import type { SoftVcpuBackEnd } from './soft/soft-vcpu.ts';
 import type { Vcpu } from './vcpu.ts';
 import type { Interrupts, InterruptsDescriptor, VcpuDescriptor } from './vm.ts';
+
+// The software CPU is loaded for its guests only: it is a third of what a thread of a machine of KVM's would start with.
 
 /**
  * Opens a vCPU on the thread that is to run it.
  *
  * @throws HypervisorError INVALID_STATE when the machine is gone
  */
-export function attachVcpu(descriptor: VcpuDescriptor): Vcpu {
+export async function attachVcpu(descriptor: VcpuDescriptor): Promise<Vcpu> {
   const { kind, id, architecture, backEnd } = descriptor;
   switch (kind) {
-    case 'soft':
+    case 'soft': {
+      const { SoftVcpu } = await import('./soft/soft-vcpu.ts');
       return new SoftVcpu(id, backEnd as SoftVcpuBackEnd);
+    }
     case 'kvm':
       return new KvmVcpu(id, architecture, backEnd as KvmVcpuBackEnd);
   }
@@ -25,11 +29,13 @@ export function attachVcpu(descriptor: VcpuDescriptor): Vcpu {
  *
  * @throws HypervisorError INVALID_STATE when the machine is gone
  */
-export function attachInterrupts(descriptor: InterruptsDescriptor): Interrupts {
+export async function attachInterrupts(descriptor: InterruptsDescriptor): Promise<Interrupts> {
   const { kind, architecture, backEnd } = descriptor;
   switch (kind) {
-    case 'soft':
+    case 'soft': {
+      const { SoftInterrupts } = await import('./soft/machine.ts');
       return new SoftInterrupts(backEnd as SoftMachineDescriptor);
+    }
     case 'kvm':
       return KvmInterrupts.attach(architecture, backEnd as KvmInterruptsBackEnd);
   }

@@ -1,7 +1,6 @@
 import { HypervisorError } from './errors.ts';
 import type { Architecture, Hypervisor } from './hypervisor.ts';
 import { foreignArchitecture, KvmHypervisor, kvmArchitectures } from './kvm/kvm-hypervisor.ts';
-import { SoftHypervisor } from './soft/soft-hypervisor.ts';
 
 /** A hypervisor, and in one line why it is this one. */
 export interface Selection {
@@ -22,18 +21,18 @@ export interface SelectionOptions {
  * @throws HypervisorError UNAVAILABLE when `wanted` cannot be had here, UNSUPPORTED when it does not run such guests; the
  * message says what is missing
  */
-export function selectHypervisor(
+export async function selectHypervisor(
   wanted: 'auto' | 'soft' | 'kvm',
   architecture: Architecture,
   options: SelectionOptions = {},
-): Selection {
+): Promise<Selection> {
   if (wanted === 'kvm') {
     const hypervisor = openKvm(architecture, options.kvmDevice);
     const speed = hypervisor.isAccelerated ? '' : ', although it emulates the CPU here and is very slow';
     return { hypervisor, reason: `KVM, as asked for${speed}` };
   }
   if (wanted === 'soft') {
-    const hypervisor = new SoftHypervisor();
+    const hypervisor = await openSoft();
     if (!hypervisor.architectures.includes(architecture)) {
       throw new HypervisorError(
         'UNSUPPORTED',
@@ -43,15 +42,15 @@ export function selectHypervisor(
     }
     return { hypervisor, reason: 'software CPU, as asked for' };
   }
-  return automatic(architecture, options.kvmDevice);
+  return await automatic(architecture, options.kvmDevice);
 }
 
-function automatic(architecture: Architecture, device: string | undefined): Selection {
+async function automatic(architecture: Architecture, device: string | undefined): Promise<Selection> {
   const kvm = acceleratedKvm(architecture, device);
   if (kvm instanceof KvmHypervisor) {
     return { hypervisor: kvm, reason: `KVM: it runs ${architecture} guests on this host's CPU` };
   }
-  const hypervisor = new SoftHypervisor();
+  const hypervisor = await openSoft();
   if (!hypervisor.architectures.includes(architecture)) {
     throw new HypervisorError(
       'UNSUPPORTED',
@@ -60,6 +59,12 @@ function automatic(architecture: Architecture, device: string | undefined): Sele
     );
   }
   return { hypervisor, reason: `software CPU, not KVM: ${kvm}` };
+}
+
+/** The software CPU is much code, which is loaded for its guests only. */
+async function openSoft(): Promise<Hypervisor> {
+  const { SoftHypervisor } = await import('./soft/soft-hypervisor.ts');
+  return new SoftHypervisor();
 }
 
 /** KVM, or why `auto` does not take it. */

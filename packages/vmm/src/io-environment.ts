@@ -10,12 +10,12 @@ export interface IoEnvironmentData {
 }
 
 /** Called by the I/O thread of @tsvmm/devices. */
-export function attachIoEnvironment(data: unknown): IoEnvironment {
+export async function attachIoEnvironment(data: unknown): Promise<IoEnvironment> {
   const { memory, interrupts } = data as IoEnvironmentData;
   const attached = GuestMemory.attach(memory);
   return {
     memory: attached,
-    interrupts: attachInterrupts(interrupts),
+    interrupts: await attachInterrupts(interrupts),
     openRemote: (descriptor, device) => VhostUserFrontend.open(descriptor, device, attached),
   };
 }

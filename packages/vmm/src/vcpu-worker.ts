@@ -104,10 +104,10 @@ function post(event: VcpuWorkerEvent): void {
 }
 
 const data: VcpuWorkerData = workerData;
-using vcpu = attachVcpu(data.vcpu);
+using vcpu = await attachVcpu(data.vcpu);
 using memory = GuestMemory.attach(data.memory);
 const environment: DeviceEnvironment = {
-  interrupts: attachInterrupts(data.interrupts),
+  interrupts: await attachInterrupts(data.interrupts),
   reset: (detail) => vcpu.stop({ reason: 'reset', detail }),
   powerOff: (detail) => vcpu.stop({ reason: 'shutdown', detail }),
   pciDecodingChanged: () => post({ kind: 'pci-decoding-changed' }),

@@ -138,8 +138,8 @@ export class VirtualMachine implements AsyncDisposable {
     const image = await openBootImage(resolved, images);
     const architecture = resolved.architecture ?? (await architectureOf(image));
     const device = resolved.hypervisor.kind === 'kvm' ? resolved.hypervisor.device : undefined;
-    const BoardOfArchitecture = boardFor(architecture);
-    const { hypervisor, reason } = selectHypervisor(resolved.hypervisor.kind, architecture, {
+    const BoardOfArchitecture = await boardFor(architecture);
+    const { hypervisor, reason } = await selectHypervisor(resolved.hypervisor.kind, architecture, {
       ...(device !== undefined && { kvmDevice: device }),
     });
     cleanup.use(hypervisor);
@@ -155,8 +155,9 @@ export class VirtualMachine implements AsyncDisposable {
       platform: resolved.platform,
       acpiTables: await Promise.all(resolved.acpiTables.map((path) => readFile(path))),
     });
-    // All devices are in this process.
-    const vm = cleanup.use(await hypervisor.createVm({ ...board.vm, sharedMemory: false }));
+    // Back ends in other processes map the guest's memory.
+    const sharedMemory = resolved.vhostUser.length > 0;
+    const vm = cleanup.use(await hypervisor.createVm({ ...board.vm, sharedMemory }));
 
     const watch = new PanicWatch();
     const environment: DeviceEnvironment = { interrupts: vm.interrupts };

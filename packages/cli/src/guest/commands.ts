@@ -11,7 +11,7 @@ import { ProgressDisplay } from './progress.ts';
 
 /** `tsvmm guest fetch` */
 export async function fetch({ line }: CommandContext): Promise<number> {
-  const architecture = architectureOf(line) ?? preferredArchitecture();
+  const architecture = architectureOf(line) ?? (await preferredArchitecture());
   return withSignals(async (signal) => {
     const guest = await fetchWithProgress(architecture, signal);
     print(isJson(line) ? json(guest) : describe(guest));

@@ -57,7 +57,7 @@ async function withKernel(
 ): Promise<VirtualMachineConfiguration> {
   if (configuration.kernel !== undefined || configuration.bios !== undefined) return configuration;
   const { fetchWithProgress } = await import('../guest/commands.ts');
-  const guest = await fetchWithProgress(preferredArchitecture(configuration.hypervisor), signal);
+  const guest = await fetchWithProgress(await preferredArchitecture(configuration.hypervisor), signal);
   return { initrd: guest.initrd, ...configuration, kernel: guest.kernel };
 }
 

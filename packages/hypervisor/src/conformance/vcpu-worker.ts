@@ -61,7 +61,7 @@ const handler: ExitHandler = {
   },
 };
 
-using vcpu = attachVcpu(data.vcpu);
+using vcpu = await attachVcpu(data.vcpu);
 for (const [name, value] of Object.entries(data.registers)) {
   vcpu.registers.set(name, value);
 }

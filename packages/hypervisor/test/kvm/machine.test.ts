@@ -37,7 +37,9 @@ if (hasX86Kvm) {
       machine.control.requestStop();
       machine.vcpu[Symbol.dispose]();
       expect(() => attach(machine.control)).toThrow(code('INVALID_STATE'));
-      expect(() => attachInterrupts(machine.vm.interruptsDescriptor())).toThrow(code('INVALID_STATE'));
+      await expect(attachInterrupts(machine.vm.interruptsDescriptor())).rejects.toThrow(
+        code('INVALID_STATE'),
+      );
     });
 
     it('can go on after a handler that threw', async () => {
@@ -142,7 +144,7 @@ if (hasX86Kvm) {
 
     it('does not mind messages that nobody listens to', async () => {
       await using machine = await createLocalMachine(MODE_16, spinHere);
-      const { msi } = attachInterrupts(machine.vm.interruptsDescriptor());
+      const { msi } = await attachInterrupts(machine.vm.interruptsDescriptor());
       msi.send(0x1234, 0, 0xffff_ffff);
       msi.send(LOCAL_APIC + (7 << 12), 0, 0x31);
       machine.vm.interrupts.msi.send(0xffff_ffff, 0xffff_ffff, 0);

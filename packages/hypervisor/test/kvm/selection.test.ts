@@ -50,40 +50,42 @@ describe('what is missing, and what to do about it', () => {
 describe('asking for KVM where it is not', () => {
   const own = process.arch === 'x64' ? 'x86_64' : process.arch === 'arm64' ? 'aarch64' : 'riscv64';
 
-  it('is an error that names the device', () => {
+  it('is an error that names the device', async () => {
     for (const device of ['/nowhere/kvm', '/dev/null', '/etc/passwd', '/']) {
-      expect(() => selectHypervisor('kvm', own, { kvmDevice: device })).toThrow(
+      await expect(selectHypervisor('kvm', own, { kvmDevice: device })).rejects.toThrow(
         expect.objectContaining({ name: 'HypervisorError', code: 'UNAVAILABLE' }),
       );
     }
   });
 
-  it('is an error that names the architecture', () => {
+  it('is an error that names the architecture', async () => {
     const foreign = process.arch === 'arm64' ? 'x86_64' : 'aarch64';
-    expect(() => selectHypervisor('kvm', foreign)).toThrow(expect.objectContaining({ code: 'UNSUPPORTED' }));
+    await expect(selectHypervisor('kvm', foreign)).rejects.toThrow(
+      expect.objectContaining({ code: 'UNSUPPORTED' }),
+    );
   });
 });
 
 describe('choosing automatically', () => {
-  it('takes software CPUs for guests that KVM does not run, and says why', () => {
-    const { hypervisor, reason } = selectHypervisor('auto', 'riscv64', { kvmDevice: '/nowhere/kvm' });
+  it('takes software CPUs for guests that KVM does not run, and says why', async () => {
+    const { hypervisor, reason } = await selectHypervisor('auto', 'riscv64', { kvmDevice: '/nowhere/kvm' });
     expect(hypervisor.kind).toBe('soft');
     expect(reason).toMatch(/^software CPU, not KVM: .+/);
   });
 
-  it('says of every hypervisor why it does not run a guest', () => {
-    expect(() => selectHypervisor('auto', 'aarch64', { kvmDevice: '/nowhere/kvm' })).toThrow(
+  it('says of every hypervisor why it does not run a guest', async () => {
+    await expect(selectHypervisor('auto', 'aarch64', { kvmDevice: '/nowhere/kvm' })).rejects.toThrow(
       /not KVM.*not software/,
     );
   });
 
   if (hasX86Kvm) {
-    it('takes KVM only where the CPU virtualizes', () => {
+    it('takes KVM only where the CPU virtualizes', async () => {
       const isAccelerated = hasHardwareVirtualization(hostFacts());
       const select = () => selectHypervisor('auto', 'x86_64');
-      if (isAccelerated) expect(select().hypervisor.kind).toBe('kvm');
-      else expect(select).toThrow(/neither svm nor vmx/);
-      using kvm = selectHypervisor('kvm', 'x86_64').hypervisor;
+      if (isAccelerated) expect((await select()).hypervisor.kind).toBe('kvm');
+      else await expect(select()).rejects.toThrow(/neither svm nor vmx/);
+      using kvm = (await selectHypervisor('kvm', 'x86_64')).hypervisor;
       expect(kvm).toBeInstanceOf(KvmHypervisor);
     });
   }

@@ -1,14 +1,14 @@
 import type { Board, BoardOptions } from '@tsvmm/arch';
-import { Aarch64Board } from '@tsvmm/arch-aarch64';
-import { Riscv64Board } from '@tsvmm/arch-riscv64';
-import { X8664Board } from '@tsvmm/arch-x86_64';
 import type { Architecture } from '../configuration.ts';
 import { ConfigurationError } from '../configuration-error.ts';
 
-const BOARDS: Partial<Record<Architecture, new (options: BoardOptions) => Board>> = {
-  aarch64: Aarch64Board,
-  riscv64: Riscv64Board,
-  x86_64: X8664Board,
+type BoardClass = new (options: BoardOptions) => Board;
+
+/** Loaded for the machines that need them. */
+const BOARDS: Readonly<Partial<Record<Architecture, () => Promise<BoardClass>>>> = {
+  aarch64: async () => (await import('@tsvmm/arch-aarch64')).Aarch64Board,
+  riscv64: async () => (await import('@tsvmm/arch-riscv64')).Riscv64Board,
+  x86_64: async () => (await import('@tsvmm/arch-x86_64')).X8664Board,
 };
 
 /**
@@ -16,16 +16,16 @@ const BOARDS: Partial<Record<Architecture, new (options: BoardOptions) => Board>
  *
  * @throws ConfigurationError NOT_BUILT for an architecture that has no board yet
  */
-export function boardFor(architecture: Architecture): new (options: BoardOptions) => Board {
-  const BoardOfArchitecture = BOARDS[architecture];
-  if (BoardOfArchitecture === undefined) {
+export async function boardFor(architecture: Architecture): Promise<BoardClass> {
+  const load = BOARDS[architecture];
+  if (load === undefined) {
     throw new ConfigurationError(
       'NOT_BUILT',
       'architecture',
       `machines for ${architecture} are not built yet: use a kernel for ${Object.keys(BOARDS).join(' or ')}`,
     );
   }
-  return BoardOfArchitecture;
+  return await load();
 }
 
 /** By the names that Node has for them. */
