@@ -37,9 +37,7 @@ if (hasX86Kvm) {
       machine.control.requestStop();
       machine.vcpu[Symbol.dispose]();
       expect(() => attach(machine.control)).toThrow(code('INVALID_STATE'));
-      await expect(attachInterrupts(machine.vm.interruptsDescriptor())).rejects.toThrow(
-        code('INVALID_STATE'),
-      );
+      expect(() => machine.vm.interruptsDescriptor()).toThrow(code('INVALID_STATE'));
     });
 
     it('can go on after a handler that threw', async () => {
