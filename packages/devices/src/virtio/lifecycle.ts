@@ -23,7 +23,7 @@ export interface BrokenDevice {
   readonly message: string;
 }
 
-/** What a {@link DeviceLifecycle} is made of. */
+/** What a `DeviceLifecycle` is made of. */
 export interface DeviceLifecycleOptions {
   /** For messages, e.g. `virtio-blk vda`. */
   readonly name: string;

@@ -47,7 +47,7 @@ interface Activation {
  * when it has died and come back, so that no request is lost. Data does not pass here.
  *
  * A back end that breaks the protocol, does not answer in time, or goes without a path at which it could come back, is reported
- * as {@link RemoteEvents.failed}; the calls that were under way resolve, as there is nothing left to wait for.
+ * as `RemoteEvents.failed`; the calls that were under way resolve, as there is nothing left to wait for.
  */
 export class VhostUserFrontend implements RemoteBackend {
   readonly #descriptor: RemoteDescriptor;

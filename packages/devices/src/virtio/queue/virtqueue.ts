@@ -26,7 +26,7 @@ export interface Virtqueue {
   undoPop(): void;
   /**
    * Gives a request back to the driver.
-   * @param head what {@link head} was
+   * @param head what `head` was
    * @param written bytes written to the request's writable buffers, from their start
    */
   push(head: number, written: number): void;
