@@ -156,7 +156,7 @@ export class VirtualMachine implements AsyncDisposable {
       acpiTables: await Promise.all(resolved.acpiTables.map((path) => readFile(path))),
     });
     // Back ends in other processes map the guest's memory.
-    const sharedMemory = resolved.vhostUser.length > 0;
+    const sharedMemory = resolved.sandbox !== false || resolved.vhostUser.length > 0;
     const vm = cleanup.use(await hypervisor.createVm({ ...board.vm, sharedMemory }));
 
     const watch = new PanicWatch();
