@@ -25,35 +25,31 @@ import {
   DeviceClock,
   type DeviceEnvironment,
   describePl030,
+  PL011_LENGTH,
+  UART16550_LENGTH,
 } from '@tsvmm/devices';
 import { toBytes } from '@tsvmm/fdt';
-import type { VmOptions } from '@tsvmm/hypervisor';
+import type { RamRegion, VmOptions } from '@tsvmm/hypervisor';
 import { loadKernel } from '@tsvmm/kernel-loader';
 import type { GuestMemory } from '@tsvmm/vm-memory';
 import { machineDeviceTree } from './device-tree.ts';
 import {
+  type AddressMap,
   COMMAND_LINE_MAXIMUM,
   FDT_ALIGNMENT,
   FDT_MAXIMUM,
-  GIC_CPU_INTERFACE_ADDRESS,
-  GIC_DISTRIBUTOR_ADDRESS,
+  FIRMWARE_FDT_MAXIMUM,
+  FIRMWARE_MAP,
+  FIRMWARE_PAGE,
   GIC_DISTRIBUTOR_SIZE,
-  GIC_ITS_ADDRESS,
   GIC_ITS_SIZE,
   GIC_REDISTRIBUTOR_SIZE,
   INITRD_ALIGNMENT,
-  PCI_CAM_ADDRESS,
-  PCI_CAM_SIZE,
-  PCI_LOW_WINDOW,
+  KERNEL_MAP,
   PCI_PIN_SOURCES,
   pciHighWindow,
-  RAM_START,
-  RTC_ADDRESS,
   RTC_SIZE,
   RTC_SOURCE,
-  SERIAL_ADDRESSES,
-  SERIAL_SIZE,
-  SERIAL_SOURCES,
   SPI_COUNT,
 } from './layout.ts';
 
@@ -62,6 +58,9 @@ const MODE_EL1H = 0x5n;
 const MODE_EL2H = 0x9n;
 const ALL_MASKED = 0x3c0n;
 
+/** Bytes of the UARTs' registers. */
+const SERIAL_SIZES = { uart16550: UART16550_LENGTH, pl011: PL011_LENGTH } as const;
+
 /** What was loaded, and where. */
 interface Payload {
   readonly image: AddressRange;
@@ -69,7 +68,10 @@ interface Payload {
   readonly initrd: AddressRange | undefined;
 }
 
-/** The aarch64 machine: GICv3 with ITS, or GICv2; PSCI; PCI by CAM; four UARTs and a clock at low addresses. */
+/**
+ * The aarch64 machine: GICv3 with ITS, or GICv2; PSCI; PCI; UARTs and a clock. It is laid out for a kernel as crosvm does
+ * it, and for firmware as firmware expects it.
+ */
 export class Aarch64Board implements Board {
   readonly architecture = 'aarch64';
   readonly vm: VmOptions;
@@ -77,37 +79,40 @@ export class Aarch64Board implements Board {
   readonly pci: PciPlacement;
   readonly vcpuRegisters: BootRegisters = {};
   readonly #options: BoardOptions;
+  readonly #map: AddressMap;
 
-  /** @throws MachineError UNSUPPORTED for what this board does not have, NO_ADDRESS_SPACE, OVERLAP for memory or a place for PCI that the layout has no room for */
+  /** @throws MachineError UNSUPPORTED for what this board does not have, NO_ADDRESS_SPACE, OVERLAP, MEMORY_TOO_SMALL for memory, firmware or a place for PCI that the layout has no room for */
   constructor(options: BoardOptions) {
-    const { ramSize, vcpuCount, addressBits, pci } = options;
+    const { ramSize, vcpuCount, addressBits, firmwareSize, pci } = options;
     refuseOptions('aarch64', options, ['acpiTables', 'smbios']);
     this.#options = options;
+    const map = firmwareSize === undefined ? KERNEL_MAP : FIRMWARE_MAP;
+    this.#map = map;
+    const { gic } = map;
     this.vm = {
       architecture: 'aarch64',
-      ram: [{ guestAddress: RAM_START, size: ramSize }],
+      ram: [...firmwareMemory(map, firmwareSize), { guestAddress: map.ramStart, size: ramSize }],
       vcpuCount,
       gic: {
-        distributorAddress: GIC_DISTRIBUTOR_ADDRESS,
-        redistributorAddress: GIC_DISTRIBUTOR_ADDRESS - vcpuCount * GIC_REDISTRIBUTOR_SIZE,
-        cpuInterfaceAddress: GIC_CPU_INTERFACE_ADDRESS,
-        itsAddress: GIC_ITS_ADDRESS,
+        distributorAddress: gic.distributorAddress,
+        redistributorAddress: gic.redistributorAddress(vcpuCount),
+        cpuInterfaceAddress: gic.cpuInterface.address,
+        itsAddress: gic.itsAddress,
         sources: SPI_COUNT,
       },
     };
-    this.serialPorts = SERIAL_ADDRESSES.map((address, index) => ({
-      space: 'mmio',
-      address,
-      source: SERIAL_SOURCES[index] ?? 0,
-    }));
-    const cam = pci?.configuration ?? { start: PCI_CAM_ADDRESS, end: PCI_CAM_ADDRESS + PCI_CAM_SIZE };
+    this.serialPorts = map.serialPorts;
+    const { pciConfiguration } = map;
+    const { configuration } = pci ?? {};
     this.pci = {
-      configuration: { kind: 'cam', address: cam.start, size: cam.end - cam.start },
-      lowWindow: pci?.memory ?? PCI_LOW_WINDOW,
-      highWindow: pciHighWindow(ramSize, addressBits),
+      configuration: configuration
+        ? { ...pciConfiguration, address: configuration.start, size: configuration.end - configuration.start }
+        : pciConfiguration,
+      lowWindow: pci?.memory ?? map.pciLowWindow,
+      highWindow: pciHighWindow(map, ramSize, addressBits),
       pinSources: PCI_PIN_SOURCES,
     };
-    checkLowAddresses(this.pci, vcpuCount);
+    checkLowAddresses(map, this.pci, vcpuCount);
   }
 
   createPlatformDevices(
@@ -118,7 +123,7 @@ export class Aarch64Board implements Board {
     using cleanup = new DisposableStack();
     if (this.#hasRtc) {
       const rtc = describePl030({ interrupt: RTC_SOURCE });
-      mmio.push({ start: RTC_ADDRESS, length: RTC_SIZE, device: rtc });
+      mmio.push({ start: this.#map.rtcAddress, length: RTC_SIZE, device: rtc });
       cleanup.use(new DeviceClock(attachPl030(rtc, environment), onFailure));
     }
     const owned = cleanup.move();
@@ -126,8 +131,9 @@ export class Aarch64Board implements Board {
   }
 
   /**
-   * A kernel goes to the start of RAM, the initrd behind it, the device tree to the end; firmware goes behind the device
-   * tree, which it finds at the start of RAM. Either has its address in x0 (Linux, Documentation/arch/arm64/booting.rst).
+   * A kernel goes to the start of RAM, the initrd behind it, the device tree to the end; firmware goes where the CPU comes
+   * out of reset, and finds the device tree at the start of RAM. Either has its address in x0 (Linux,
+   * Documentation/arch/arm64/booting.rst).
    */
   async boot(memory: GuestMemory, options: BootOptions): Promise<BootRegisters> {
     const { image } = options;
@@ -138,20 +144,21 @@ export class Aarch64Board implements Board {
     }
     const payload = await this.#load(memory, image);
     const tree = machineDeviceTree({
+      map: this.#map,
       platform,
       ramSize: this.#options.ramSize,
       commandLine: commandLine.toString(),
       image: payload.image,
       initrd: payload.initrd,
-      serialPorts: this.serialPorts,
       standardOutput: options.standardOutput,
       pci: this.pci,
       pciInterrupts: options.pciInterrupts,
       rtc: this.#hasRtc,
       seeds: randomSeeds(),
     });
-    const address = image.kind === 'firmware' ? RAM_START : this.#endOfRam(payload);
-    memory.copyIn(address, toBytes(tree, { maxSize: FDT_MAXIMUM }));
+    const isFirmware = image.kind === 'firmware';
+    const address = isFirmware ? this.#map.ramStart : this.#endOfRam(payload);
+    memory.copyIn(address, toBytes(tree, { maxSize: isFirmware ? FIRMWARE_FDT_MAXIMUM : FDT_MAXIMUM }));
     return {
       pc: BigInt(payload.entry),
       x0: BigInt(address),
@@ -164,15 +171,22 @@ export class Aarch64Board implements Board {
   }
 
   async #load(memory: GuestMemory, image: BootImage): Promise<Payload> {
+    const { ramStart, firmware: reset } = this.#map;
     if (image.kind === 'firmware') {
-      const firmware = await loadFirmware(memory, image.source, RAM_START + FDT_MAXIMUM);
+      if (reset === undefined) {
+        throw new MachineError(
+          'UNSUPPORTED',
+          'the machine was made without room for firmware: give firmwareSize',
+        );
+      }
+      const firmware = await loadFirmware(memory, image.source, reset.start);
       return { image: firmware, entry: firmware.start, initrd: undefined };
     }
     const kernel = await loadKernel(image.source, memory, {
       architecture: 'aarch64',
-      ramBase: RAM_START,
+      ramBase: ramStart,
       // Its addresses are offsets into RAM, as crosvm has it.
-      elfOffset: RAM_START,
+      elfOffset: ramStart,
       maxUnpackedSize: this.#options.ramSize,
     });
     const initrd =
@@ -182,7 +196,7 @@ export class Aarch64Board implements Board {
 
   /** Where the device tree goes when it is the last thing in RAM. */
   #endOfRam({ image, initrd }: Payload): number {
-    const last = RAM_START + this.#options.ramSize - FDT_MAXIMUM;
+    const last = this.#map.ramStart + this.#options.ramSize - FDT_MAXIMUM;
     const address = last - (last % FDT_ALIGNMENT);
     if (address < (initrd ?? image).end) {
       throw new MachineError(
@@ -194,21 +208,42 @@ export class Aarch64Board implements Board {
   }
 }
 
-/** @throws MachineError OVERLAP, NO_ADDRESS_SPACE */
-function checkLowAddresses({ configuration, lowWindow }: PciPlacement, vcpuCount: number): void {
-  if (configuration.size !== PCI_CAM_SIZE) {
+/** @throws MachineError MEMORY_TOO_SMALL */
+function firmwareMemory({ firmware }: AddressMap, size: number | undefined): RamRegion[] {
+  if (firmware === undefined || size === undefined) return [];
+  const whole = alignUp(size, FIRMWARE_PAGE);
+  const room = firmware.end - firmware.start;
+  if (whole === 0 || whole > room) {
     throw new MachineError(
-      'UNSUPPORTED',
-      `PCI configuration space has ${PCI_CAM_SIZE} bytes, not ${configuration.size}: leave its size out`,
+      'MEMORY_TOO_SMALL',
+      `a firmware image has up to ${room / 2 ** 20} MiB, and this one has ${size} bytes: give a BIOS or UEFI image`,
     );
   }
-  const low = new AddressAllocator('addresses below RAM', { start: 0, end: RAM_START });
-  for (const address of SERIAL_ADDRESSES) low.reserve(address, SERIAL_SIZE, 'a serial port');
-  low.reserve(RTC_ADDRESS, RTC_SIZE, 'the clock');
-  const redistributors = vcpuCount * GIC_REDISTRIBUTOR_SIZE;
-  const gic = redistributors + GIC_DISTRIBUTOR_SIZE;
-  low.reserve(GIC_DISTRIBUTOR_ADDRESS - redistributors, gic, 'the interrupt controller');
-  low.reserve(GIC_ITS_ADDRESS, GIC_ITS_SIZE, 'the interrupt translation service');
+  return [{ guestAddress: firmware.start, size: whole }];
+}
+
+/** @throws MachineError OVERLAP, NO_ADDRESS_SPACE */
+function checkLowAddresses(
+  map: AddressMap,
+  { configuration, lowWindow }: PciPlacement,
+  vcpuCount: number,
+): void {
+  const { size } = map.pciConfiguration;
+  if (configuration.size !== size) {
+    throw new MachineError(
+      'UNSUPPORTED',
+      `PCI configuration space has ${size} bytes, not ${configuration.size}: leave its size out`,
+    );
+  }
+  const { gic, firmware } = map;
+  const low = new AddressAllocator('addresses below RAM', { start: 0, end: map.ramStart });
+  if (firmware) low.reserve(firmware.start, firmware.end - firmware.start, 'the firmware');
+  for (const { kind, address } of map.serialPorts) low.reserve(address, SERIAL_SIZES[kind], 'a serial port');
+  low.reserve(map.rtcAddress, RTC_SIZE, 'the clock');
+  low.reserve(gic.distributorAddress, GIC_DISTRIBUTOR_SIZE, 'the interrupt controller');
+  const redistributors = gic.redistributorAddress(vcpuCount);
+  low.reserve(redistributors, vcpuCount * GIC_REDISTRIBUTOR_SIZE, 'the interrupt controller');
+  low.reserve(gic.itsAddress, GIC_ITS_SIZE, 'the interrupt translation service');
   low.reserve(configuration.address, configuration.size, 'PCI configuration space');
   low.reserve(lowWindow.start, lowWindow.end - lowWindow.start, 'PCI memory');
 }

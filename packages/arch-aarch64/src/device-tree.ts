@@ -7,22 +7,16 @@ import {
   type PciInterrupt,
   type PciPlacement,
   type Seeds,
-  type SerialPlacement,
 } from '@tsvmm/arch';
 import { DeviceTree, type FdtNode } from '@tsvmm/fdt';
 import type { Aarch64Platform } from '@tsvmm/hypervisor';
 import { GicInterrupts, LEVEL_HIGH, LEVEL_LOW } from './interrupts.ts';
 import {
-  GIC_CPU_INTERFACE_ADDRESS,
-  GIC_CPU_INTERFACE_SIZE,
-  GIC_DISTRIBUTOR_ADDRESS,
+  type AddressMap,
   GIC_DISTRIBUTOR_SIZE,
-  GIC_ITS_ADDRESS,
   GIC_ITS_SIZE,
   GIC_MAINTENANCE_PPI,
   GIC_REDISTRIBUTOR_SIZE,
-  RAM_START,
-  RTC_ADDRESS,
   RTC_SIZE,
   RTC_SOURCE,
   TIMER_PPIS,
@@ -39,6 +33,8 @@ const RTC_BUS_CLOCK = 3_141_592;
 const REQUESTER_IDS = 0x1_0000;
 
 export interface DeviceTreeOptions {
+  /** What is where. */
+  readonly map: AddressMap;
   /** What the hypervisor has made of the machine. */
   readonly platform: Aarch64Platform;
   /** Bytes. */
@@ -47,7 +43,6 @@ export interface DeviceTreeOptions {
   /** Where kernel or firmware are. */
   readonly image: AddressRange;
   readonly initrd: AddressRange | undefined;
-  readonly serialPorts: readonly SerialPlacement[];
   /** Index of the port that is `stdout-path`. */
   readonly standardOutput: number | undefined;
   readonly pci: PciPlacement;
@@ -59,17 +54,17 @@ export interface DeviceTreeOptions {
 
 /** The machine as the guest is told of it. */
 export function machineDeviceTree(options: DeviceTreeOptions): DeviceTree {
-  const { platform, image } = options;
+  const { platform, image, map } = options;
   const tree = new DeviceTree();
   const { root } = tree;
   root.u32('#address-cells', 2).u32('#size-cells', 2).string('compatible', 'linux,dummy-virt');
   root.string('model', 'tsvmm aarch64');
 
-  const gic = addGic(root, platform);
+  const gic = addGic(root, map, platform);
   root.cells('interrupt-parent', gic);
   const interrupts = new GicInterrupts(gic, platform.gicVersion, platform.affinities.length);
   addMaintenanceInterrupt(gic, platform, interrupts);
-  addMemory(root, RAM_START, options.ramSize);
+  addMemory(root, map.ramStart, options.ramSize);
   // For firmware that verifies what it starts.
   root
     .node('config')
@@ -79,10 +74,10 @@ export function machineDeviceTree(options: DeviceTreeOptions): DeviceTree {
   addCpus(root, platform.affinities);
   addTimer(root, platform, interrupts);
   addPmu(root, platform, interrupts);
-  const serials = options.serialPorts.map((port) => addUart(root, port, interrupts));
-  if (options.rtc) addRtc(root, interrupts);
+  const serials = map.serialPorts.map((port) => addUart(root, port, interrupts));
+  if (options.rtc) addRtc(root, map.rtcAddress, interrupts);
   const pci = addPciHost(root, options.pci, options.pciInterrupts, interrupts);
-  addIts(gic, pci, platform);
+  addIts(gic, pci, map, platform);
   addChosen(root, {
     commandLine: options.commandLine,
     initrd: options.initrd,
@@ -92,16 +87,16 @@ export function machineDeviceTree(options: DeviceTreeOptions): DeviceTree {
   return tree;
 }
 
-function addGic(root: FdtNode, { gicVersion, affinities }: Aarch64Platform): FdtNode {
-  const redistributors = affinities.length * GIC_REDISTRIBUTOR_SIZE;
+function addGic(root: FdtNode, { gic }: AddressMap, { gicVersion, affinities }: Aarch64Platform): FdtNode {
+  const vcpuCount = affinities.length;
   const [compatible, address, size] =
     gicVersion === 3
-      ? ['arm,gic-v3', GIC_DISTRIBUTOR_ADDRESS - redistributors, redistributors]
-      : ['arm,cortex-a15-gic', GIC_CPU_INTERFACE_ADDRESS, GIC_CPU_INTERFACE_SIZE];
+      ? (['arm,gic-v3', gic.redistributorAddress(vcpuCount), vcpuCount * GIC_REDISTRIBUTOR_SIZE] as const)
+      : (['arm,cortex-a15-gic', gic.cpuInterface.address, gic.cpuInterface.size] as const);
   return root
-    .node(`interrupt-controller@${GIC_DISTRIBUTOR_ADDRESS.toString(16)}`)
-    .string('compatible', String(compatible))
-    .u64('reg', GIC_DISTRIBUTOR_ADDRESS, GIC_DISTRIBUTOR_SIZE, Number(address), Number(size))
+    .node(`interrupt-controller@${gic.distributorAddress.toString(16)}`)
+    .string('compatible', compatible)
+    .u64('reg', gic.distributorAddress, GIC_DISTRIBUTOR_SIZE, address, size)
     .empty('interrupt-controller')
     .u32('#interrupt-cells', 3)
     .u32('#address-cells', 2)
@@ -115,12 +110,17 @@ function addMaintenanceInterrupt(gic: FdtNode, { hasEl2 }: Aarch64Platform, inte
 }
 
 /** The device id that the ITS looks an MSI up by is the PCI function's requester id. */
-function addIts(gic: FdtNode, pci: FdtNode, { hasIts }: Aarch64Platform): void {
+function addIts(
+  gic: FdtNode,
+  pci: FdtNode,
+  { gic: { itsAddress } }: AddressMap,
+  { hasIts }: Aarch64Platform,
+): void {
   if (!hasIts) return;
   const its = gic
-    .node(`msi-controller@${GIC_ITS_ADDRESS.toString(16)}`)
+    .node(`msi-controller@${itsAddress.toString(16)}`)
     .string('compatible', 'arm,gic-v3-its')
-    .u64('reg', GIC_ITS_ADDRESS, GIC_ITS_SIZE)
+    .u64('reg', itsAddress, GIC_ITS_SIZE)
     .empty('msi-controller')
     .u32('#msi-cells', 1);
   pci.cells('msi-map', 0, its, 0, REQUESTER_IDS);
@@ -167,7 +167,7 @@ function addPmu(root: FdtNode, { pmuInterrupt }: Aarch64Platform, interrupts: Gi
     .u32('interrupts', ...interrupts.privatePeripheral(pmuInterrupt - FIRST_PPI, LEVEL_HIGH));
 }
 
-function addRtc(root: FdtNode, interrupts: GicInterrupts): void {
+function addRtc(root: FdtNode, address: number, interrupts: GicInterrupts): void {
   const clock = root
     .node('apb-pclk')
     .string('compatible', 'fixed-clock')
@@ -175,10 +175,10 @@ function addRtc(root: FdtNode, interrupts: GicInterrupts): void {
     .u32('clock-frequency', RTC_BUS_CLOCK)
     .string('clock-output-names', 'apb_pclk');
   root
-    .node(`rtc@${RTC_ADDRESS.toString(16)}`)
+    .node(`rtc@${address.toString(16)}`)
     .string('compatible', 'arm,pl030', 'arm,primecell')
     .u32('arm,primecell-periphid', PL030_ID)
-    .u64('reg', RTC_ADDRESS, RTC_SIZE)
+    .u64('reg', address, RTC_SIZE)
     .u32('interrupts', ...interrupts.levelHigh(RTC_SOURCE))
     .cells('clocks', clock)
     .string('clock-names', 'apb_pclk');

@@ -6,10 +6,12 @@ import { bytesSource } from '@tsvmm/kernel-loader';
 import { GuestMemory } from '@tsvmm/vm-memory';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { dtcSource } from '../../../tools/dtc.ts';
 import { Aarch64Board } from '../src/aarch64-board.ts';
-import { FDT_MAXIMUM, RAM_START } from '../src/layout.ts';
+import { FDT_MAXIMUM, FIRMWARE_MAP, KERNEL_MAP } from '../src/layout.ts';
 
 const MIB = 2 ** 20;
+const RAM_START = KERNEL_MAP.ramStart;
 const TEXT_OFFSET = 0x1_0000;
 const IMAGE_SIZE = 3 * MIB;
 
@@ -109,22 +111,65 @@ describe('a kernel', () => {
 });
 
 describe('firmware', () => {
-  it('starts behind the device tree, which is at the start of RAM', async () => {
-    const firmware = new Uint8Array(100_000).fill(0xf1);
-    const { memory, registers } = await boot(64 * MIB, {
+  const options = { ramSize: 64 * MIB, vcpuCount: 2, addressBits: 40 };
+
+  async function start(firmware: Uint8Array) {
+    const board = new Aarch64Board({ ...options, firmwareSize: firmware.length });
+    const regions = board.vm.ram.map(({ guestAddress, size }) => ({ base: guestAddress, size }));
+    const memory = GuestMemory.create({ regions });
+    const registers = await board.boot(memory, {
       image: { kind: 'firmware', source: bytesSource(firmware) },
+      parameters: [],
+      standardOutput: 0,
+      pciInterrupts: [],
+      platform: { ...PLATFORM, affinities: [0, 1] },
     });
-    const entry = RAM_START + 2 * MIB;
-    expect(registers).toMatchObject({ pc: BigInt(entry), x0: BigInt(RAM_START) });
-    expect(memory.bytes(entry, firmware.length)).toEqual(firmware);
+    return { board, memory, registers };
+  }
+
+  it('starts at address 0, with the device tree at the start of RAM at 1 GiB', async () => {
+    const firmware = new Uint8Array(100_000).fill(0xf1);
+    const { board, memory, registers } = await start(firmware);
+    expect(registers).toMatchObject({ pc: 0n, x0: 0x4000_0000n });
+    expect(memory.bytes(0, firmware.length)).toEqual(firmware);
+    expect(board.vm.ram).toEqual([
+      { guestAddress: 0, size: 0x2_0000 },
+      { guestAddress: 0x4000_0000, size: 64 * MIB },
+    ]);
+    const source = dtcSource(memory.bytes(0x4000_0000, MIB));
+    expect(source).toContain('arm,pl011');
+    expect(source).toMatch(/stdout-path = "\/serial@9000000"/);
   });
 
-  it('is refused when it is larger than memory', async () => {
-    const source = bytesSource(new Uint8Array(31 * MIB));
-    await expect(boot(32 * MIB, { image: { kind: 'firmware', source } })).rejects.toMatchObject({
-      code: 'MEMORY_TOO_SMALL',
-      message: expect.stringContaining('--bios'),
-    });
+  it("finds things where QEMU's virt machine has them", () => {
+    // As `qemu-system-aarch64 -M virt,gic-version=3 -smp 2 -machine dumpdtb=virt.dtb` and dtc show them.
+    const { vm, pci, serialPorts } = new Aarch64Board({ ...options, firmwareSize: MIB });
+    expect(serialPorts).toMatchObject([{ kind: 'pl011', address: 0x900_0000 }]);
+    expect(vm.gic).toMatchObject({ distributorAddress: 0x800_0000, redistributorAddress: 0x80a_0000 });
+    expect(vm.gic).toMatchObject({ itsAddress: 0x808_0000 });
+    expect(pci.lowWindow).toEqual({ start: 0x1000_0000, end: 0x3eff_0000 });
+    expect(pci.highWindow).toEqual({ start: 0x80_0000_0000, end: 2 ** 40 });
+    expect(FIRMWARE_MAP.ramStart).toBe(0x4000_0000);
+  });
+
+  it('has room for 123 vCPUs, and no more', () => {
+    const of = (vcpuCount: number) => new Aarch64Board({ ...options, vcpuCount, firmwareSize: MIB });
+    expect(of(123).vm.vcpuCount).toBe(123);
+    expect(() => of(124)).toThrow(expect.objectContaining({ code: 'OVERLAP' }));
+  });
+
+  it.each([
+    ['nothing', 0],
+    ['more than 64 MiB', 64 * MIB + 1],
+  ])('is refused when it is %s', (_, firmwareSize) => {
+    expect(() => new Aarch64Board({ ...options, firmwareSize })).toThrow(
+      expect.objectContaining({ code: 'MEMORY_TOO_SMALL', message: expect.stringContaining('firmware') }),
+    );
+  });
+
+  it('is refused by a machine that was made for a kernel', async () => {
+    const image = { kind: 'firmware', source: bytesSource(new Uint8Array(4096)) } as const;
+    await expect(boot(64 * MIB, { image })).rejects.toMatchObject({ code: 'UNSUPPORTED' });
   });
 });
 

@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { dtcSource } from '../../../tools/dtc.ts';
 import { Aarch64Board } from '../src/aarch64-board.ts';
 import { type DeviceTreeOptions, machineDeviceTree } from '../src/device-tree.ts';
+import { FIRMWARE_MAP, KERNEL_MAP } from '../src/layout.ts';
 
 const MIB = 2 ** 20;
 
@@ -25,12 +26,12 @@ function deviceTreeOf(platform: Aarch64Platform, options: Partial<DeviceTreeOpti
   const vcpuCount = platform.affinities.length;
   const board = new Aarch64Board({ ramSize, vcpuCount, addressBits: 40 });
   return machineDeviceTree({
+    map: KERNEL_MAP,
     platform,
     ramSize,
     commandLine: 'console=ttyS0',
     image: { start: 0x8000_0000, end: 0x8200_0000 },
     initrd: { start: 0x8400_0000, end: 0x8400_1000 },
-    serialPorts: board.serialPorts,
     standardOutput: 0,
     pci: board.pci,
     pciInterrupts: [{ device: 1, function: 0, pin: 1, source: 4 }],
@@ -74,8 +75,9 @@ describe('the device tree', () => {
     const options = fc.record({
       ramSize: fc.integer({ min: 32, max: 2 ** 18 }).map((mib) => mib * MIB),
       initrd: fc.option(fc.constant({ start: 0x8400_0000, end: 0x8400_1000 }), { nil: undefined }),
-      standardOutput: fc.option(fc.nat(3), { nil: undefined }),
+      standardOutput: fc.constantFrom(0, undefined),
       rtc: fc.boolean(),
+      map: fc.constantFrom(KERNEL_MAP, FIRMWARE_MAP),
       pciInterrupts: interrupts.map((devices) =>
         devices.map((device, index) => ({ device, function: 0, pin: 1 + (index % 4), source: 4 + index })),
       ),

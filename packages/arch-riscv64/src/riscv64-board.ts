@@ -65,6 +65,7 @@ export class Riscv64Board implements Board {
       },
     };
     this.serialPorts = SERIAL_ADDRESSES.map((address, index) => ({
+      kind: 'uart16550',
       space: 'mmio',
       address,
       source: SERIAL_SOURCES[index] ?? 0,

@@ -77,7 +77,7 @@ export class X8664Board implements Board {
     this.#options = options;
     this.#map = memoryMap(options);
     this.vm = { architecture: 'x86_64', ram: this.#map.ram, vcpuCount };
-    this.serialPorts = SERIAL_PORTS.map((port) => ({ space: 'pio', ...port }));
+    this.serialPorts = SERIAL_PORTS.map((port) => ({ kind: 'uart16550', space: 'pio', ...port }));
     const { configuration, lowWindow, highWindow, spareWindow } = this.#map;
     this.pci = {
       configuration: {

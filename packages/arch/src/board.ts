@@ -7,8 +7,9 @@ import type { AddressRange } from './address-allocator.ts';
 /** Which of a machine's buses an address is on: memory, or the I/O ports that x86_64 has. */
 export type AddressSpace = 'mmio' | 'pio';
 
-/** Where a 16550A UART is, and the wired interrupt it has. */
+/** Where a UART is, and the wired interrupt it has. */
 export interface SerialPlacement {
+  readonly kind: 'uart16550' | 'pl011';
   readonly space: AddressSpace;
   readonly address: number;
   /** Ports with the same source share its line. */
@@ -73,7 +74,7 @@ export interface Board {
   readonly architecture: Architecture;
   /** What the hypervisor is to create. */
   readonly vm: VmOptions;
-  /** COM1 to COM4. */
+  /** COM1 and so on: as many as there are. */
   readonly serialPorts: readonly SerialPlacement[];
   readonly pci: PciPlacement;
   /** Registers that every vCPU is given before it first runs, the ones that the guest starts later too. */

@@ -22,6 +22,7 @@ import { FwCfg, type FwCfgDescriptor } from './platform/fw-cfg.ts';
 import { I8042, type I8042Descriptor } from './platform/i8042.ts';
 import { Pflash, type PflashDescriptor } from './platform/pflash.ts';
 import { Pl030, type Pl030Descriptor } from './platform/pl030.ts';
+import { Pl011, type Pl011Descriptor } from './serial/pl011.ts';
 import { Uart16550, type Uart16550Descriptor } from './serial/uart16550.ts';
 import type { IntxDescriptor, VirtioPciDescriptor } from './virtio/device.ts';
 import { VirtioPciFunction } from './virtio/transport/virtio-pci.ts';
@@ -35,6 +36,7 @@ export type DeviceDescriptor =
   | FwCfgDescriptor
   | I8042Descriptor
   | PflashDescriptor
+  | Pl011Descriptor
   | Pl030Descriptor
   /** Configuration space: in memory as ECAM or CAM, or at ports 0xCF8 to 0xCFF. */
   | {
@@ -113,6 +115,8 @@ function attachDevice(
       return new I8042(environment.reset);
     case 'pflash':
       return new Pflash(descriptor);
+    case 'pl011':
+      return attachPl011(descriptor, environment);
     case 'pl030':
       return attachPl030(descriptor, environment);
     case 'pci-config': {
@@ -138,6 +142,11 @@ export function attachUart16550(descriptor: Uart16550Descriptor, environment: De
   const { interrupt, wire } = descriptor;
   const line = interrupt === undefined ? UNCONNECTED_LINE : environment.interrupts.line(interrupt);
   return new Uart16550(descriptor, wire === undefined ? line : new WiredOrLine(wire, line));
+}
+
+/** Makes the register half of a PL011. */
+export function attachPl011(descriptor: Pl011Descriptor, environment: DeviceEnvironment): Pl011 {
+  return new Pl011(descriptor, environment.interrupts.line(descriptor.interrupt));
 }
 
 /** Makes the registers of power management, or the buttons of the thread that runs the machine. */

@@ -3,6 +3,7 @@ export {
   attachBus,
   attachCmosRtc,
   attachPciRoot,
+  attachPl011,
   attachPl030,
   attachUart16550,
   type BusDescriptor,
@@ -103,6 +104,7 @@ export {
   type Pl030Options,
 } from './platform/pl030.ts';
 export { ByteRing } from './serial/byte-ring.ts';
+export { describePl011, PL011_LENGTH, Pl011, type Pl011Descriptor } from './serial/pl011.ts';
 export { SerialInput } from './serial/serial-input.ts';
 export { SerialOutput, type SerialOutputOptions } from './serial/serial-output.ts';
 export {

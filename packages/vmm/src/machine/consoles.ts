@@ -1,6 +1,5 @@
 import type { AddressSpace, SerialPlacement } from '@tsvmm/arch';
 import {
-  attachUart16550,
   type BusEntry,
   ByteRing,
   createWiredOrState,
@@ -8,11 +7,9 @@ import {
   type DeviceEnvironment,
   type DeviceError,
   describeDebugcon,
-  describeUart16550,
   SerialInput,
   SerialOutput,
   type SerialSink,
-  UART16550_LENGTH,
   VirtioPciDevice,
 } from '@tsvmm/devices';
 import type { ResolvedSerial } from '../configuration.ts';
@@ -20,6 +17,7 @@ import { ConfigurationError } from '../configuration-error.ts';
 import type { Log } from '../log.ts';
 import type { PanicWatch } from '../panic-watch.ts';
 import { openSerialBackEnd } from './serial-back-end.ts';
+import { createSerialPort, serialPortNames } from './serial-port.ts';
 
 /** The consoles of a machine: ports for the bus, devices for PCI, and what is connected to them on this thread. */
 export interface Consoles extends AsyncDisposable {
@@ -77,25 +75,16 @@ export async function createConsoles(
       if (port === undefined) {
         continue;
       }
-      device = `ttyS${index}`;
-      const wire = wires.get(port.source);
-      const uart = describeUart16550({
-        output,
-        ...(input && { input }),
-        interrupt: port.source,
-        ...(wire && { wire }),
-      });
-      busEntries[port.space].push({ start: port.address, length: UART16550_LENGTH, device: uart });
-      if (input !== undefined) {
-        const registers = attachUart16550(uart, environment);
-        arrived = () => registers.inputArrived();
-      }
+      const names = serialPortNames(port, index);
+      device = names.device;
+      const created = createSerialPort(port, { output, input }, wires.get(port.source), environment);
+      busEntries[port.space].push(created.entry);
+      arrived = created.inputArrived;
       if (serial.console) {
         standardOutput = index;
       }
       if (serial.earlycon) {
-        const access = port.space === 'pio' ? 'io' : 'mmio';
-        parameters.push(`earlycon=uart8250,${access},0x${port.address.toString(16)}`);
+        parameters.push(`earlycon=${names.earlycon}`);
       }
     } else if (serial.hardware === 'debugcon') {
       device = 'debugcon';
