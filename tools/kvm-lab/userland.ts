@@ -13,19 +13,25 @@ const SUITE = 'forky';
 // Python is what tests compare with.
 const PACKAGES = ['nodejs', 'dash', 'coreutils', 'grep', 'sed', 'util-linux', 'iproute2', 'python3'];
 
-/** What an L1 has that cannot use this machine's programs: Debian's Node and a few tools, and this checkout. */
+/**
+ * What an L1 has that cannot use this machine's programs: Debian's Node and a few tools, and this checkout.
+ *
+ * @param more packages that only this architecture's tests need
+ */
 export async function debianUserland(
   architecture: GuestArchitecture,
   options: PrepareOptions,
+  more: readonly string[] = [],
 ): Promise<Omit<Userland, 'emulator'>> {
+  const packages = [...PACKAGES, ...more];
   const recipe = createHash('sha256')
-    .update([SUITE, ...PACKAGES].join())
+    .update([SUITE, ...packages].join())
     .digest('hex')
     .slice(0, 8);
   const root = await fetchTree({
     architecture,
     suite: SUITE,
-    packages: PACKAGES,
+    packages,
     directory: join(options.directory, `root-${architecture}-${recipe}`),
     signal: options.signal,
     onProgress: describeProgress(`the userland of ${architecture}`, options.onProgress),

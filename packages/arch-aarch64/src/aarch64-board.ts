@@ -209,8 +209,11 @@ export class Aarch64Board implements Board {
 }
 
 /** @throws MachineError MEMORY_TOO_SMALL */
-function firmwareMemory({ firmware }: AddressMap, size: number | undefined): RamRegion[] {
-  if (firmware === undefined || size === undefined) return [];
+function firmwareMemory(
+  { firmware, firmwareVariables: variables }: AddressMap,
+  size: number | undefined,
+): RamRegion[] {
+  if (firmware === undefined || variables === undefined || size === undefined) return [];
   const whole = alignUp(size, FIRMWARE_PAGE);
   const room = firmware.end - firmware.start;
   if (whole === 0 || whole > room) {
@@ -219,7 +222,10 @@ function firmwareMemory({ firmware }: AddressMap, size: number | undefined): Ram
       `a firmware image has up to ${room / 2 ** 20} MiB, and this one has ${size} bytes: give a BIOS or UEFI image`,
     );
   }
-  return [{ guestAddress: firmware.start, size: whole }];
+  return [
+    { guestAddress: firmware.start, size: whole },
+    { guestAddress: variables.start, size: variables.end - variables.start },
+  ];
 }
 
 /** @throws MachineError OVERLAP, NO_ADDRESS_SPACE */
@@ -235,9 +241,10 @@ function checkLowAddresses(
       `PCI configuration space has ${size} bytes, not ${configuration.size}: leave its size out`,
     );
   }
-  const { gic, firmware } = map;
+  const { gic, firmware, firmwareVariables: variables } = map;
   const low = new AddressAllocator('addresses below RAM', { start: 0, end: map.ramStart });
   if (firmware) low.reserve(firmware.start, firmware.end - firmware.start, 'the firmware');
+  if (variables) low.reserve(variables.start, variables.end - variables.start, 'the variables of firmware');
   for (const { kind, address } of map.serialPorts) low.reserve(address, SERIAL_SIZES[kind], 'a serial port');
   low.reserve(map.rtcAddress, RTC_SIZE, 'the clock');
   low.reserve(gic.distributorAddress, GIC_DISTRIBUTOR_SIZE, 'the interrupt controller');

@@ -22,6 +22,8 @@ export interface AddressMap {
   readonly ramStart: number;
   /** Where firmware is, and the CPU comes out of reset, and how much room it has there; a kernel needs no such place. */
   readonly firmware?: AddressRange;
+  /** Where firmware looks for the variables it keeps in flash: memory, since each word of a device would be an exit. */
+  readonly firmwareVariables?: AddressRange;
   readonly serialPorts: readonly SerialPlacement[];
   readonly rtcAddress: number;
   readonly gic: {
@@ -72,6 +74,7 @@ export const KERNEL_MAP: AddressMap = {
 export const FIRMWARE_MAP: AddressMap = {
   ramStart: 0x4000_0000,
   firmware: { start: 0, end: 64 * MIB },
+  firmwareVariables: { start: 64 * MIB, end: 64 * MIB + 256 * KIB },
   serialPorts: [{ kind: 'pl011', space: 'mmio', address: 0x900_0000, source: 0 }],
   rtcAddress: 0x901_0000,
   gic: {

@@ -134,6 +134,7 @@ describe('firmware', () => {
     expect(memory.bytes(0, firmware.length)).toEqual(firmware);
     expect(board.vm.ram).toEqual([
       { guestAddress: 0, size: 0x2_0000 },
+      { guestAddress: 0x400_0000, size: 0x4_0000 },
       { guestAddress: 0x4000_0000, size: 64 * MIB },
     ]);
     const source = dtcSource(memory.bytes(0x4000_0000, MIB));
