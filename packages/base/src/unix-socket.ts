@@ -1,5 +1,6 @@
-import { unlinkSync } from 'node:fs';
+import { statSync, unlinkSync } from 'node:fs';
 import { FileDescriptor } from './descriptor.ts';
+import { SystemError } from './error.ts';
 import { native } from './native.ts';
 import { Readiness } from './readiness.ts';
 import { Watcher } from './watcher.ts';
@@ -161,6 +162,8 @@ export interface ListenOptions {
   readonly type?: Exclude<SocketType, 'dgram'>;
   /** Connections that may wait to be accepted; 128 when left out. */
   readonly backlog?: number;
+  /** Whether to take the place of a socket at which nobody listens any more, as one that was killed leaves; false when left out. */
+  readonly replaceDead?: boolean;
 }
 
 /** Waits for connections at a path; disposing it removes the path. */
@@ -180,6 +183,7 @@ export class UnixListener implements Disposable {
    * @throws {SystemError} EADDRINUSE when the path exists
    */
   static listen(path: string, options: ListenOptions = {}): UnixListener {
+    if (options.replaceDead === true && isDead(path)) removeFile(fileOf(path));
     const fd = native.listenSocket(path, SOCKET_TYPES[options.type ?? 'stream'], options.backlog ?? 128);
     return new UnixListener(new FileDescriptor(fd), fileOf(path));
   }
@@ -207,6 +211,17 @@ export class UnixListener implements Disposable {
     if (!this.descriptor.isOpen) return;
     this.descriptor[Symbol.dispose]();
     removeFile(this.#path);
+  }
+}
+
+/** Whether there is a socket at `path` that nobody listens at. */
+function isDead(path: string): boolean {
+  if (statSync(path, { throwIfNoEntry: false })?.isSocket() !== true) return false;
+  try {
+    using _connection = UnixSocket.connect(path, 'stream', 0);
+    return false;
+  } catch (error) {
+    return error instanceof SystemError && error.code === 'ECONNREFUSED';
   }
 }
 

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
@@ -293,6 +293,21 @@ describe('UnixSocket', () => {
     expect(existsSync(path)).toBe(false);
     listener[Symbol.dispose]();
     expect(codeOf(() => UnixSocket.connect(path))).toBe('ENOENT');
+  });
+
+  it('takes the place of a dead socket when asked to, and of nothing else', () => {
+    const socket = join(directory, 'dead.sock');
+    const dead = UnixListener.listen(socket);
+    expect(codeOf(() => UnixListener.listen(socket, { replaceDead: true }))).toBe('EADDRINUSE');
+    // What is left of a process that was killed: the file without anybody behind it.
+    dead.descriptor[Symbol.dispose]();
+    expect(codeOf(() => UnixListener.listen(socket))).toBe('EADDRINUSE');
+    using _alive = UnixListener.listen(socket, { replaceDead: true });
+    using _connection = UnixSocket.connect(socket);
+    const file = join(directory, 'file');
+    writeFileSync(file, 'precious');
+    expect(codeOf(() => UnixListener.listen(file, { replaceDead: true }))).toBe('EADDRINUSE');
+    expect(readFileSync(file, 'utf8')).toBe('precious');
   });
 
   it('finds abstract names, and nobody in time', () => {

@@ -72,6 +72,7 @@ describe('the process of a device', () => {
       const image = device.backend.kind === 'block' ? [path] : [];
       expect(files.filter((file) => !sockets.includes(file)).toSorted()).toEqual([
         '/dev/null',
+        '/memfd:vhost-user-inflight (deleted)',
         ...image,
         'pipe',
       ]);

@@ -6,7 +6,8 @@ import { UnixListener } from '@tsvmm/base';
 import { describeBlockDevice } from '@tsvmm/devices';
 import { fetchGuest, type Guest } from '@tsvmm/guest-image';
 import { beforeAll, expect, test } from 'vitest';
-import { PROMPT, QemuGuest } from '../../../tools/qemu-guest.ts';
+import { PROMPT } from '../../../tools/guest-shell.ts';
+import { QemuGuest } from '../../../tools/qemu-guest.ts';
 import { DeviceProcess, type ProcessDevice } from '../src/index.ts';
 import { RNG } from './support.ts';
 

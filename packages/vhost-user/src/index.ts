@@ -1,4 +1,5 @@
 export { VhostUserDevice, type VhostUserDeviceOptions } from './backend/device.ts';
+export { createInflightFile } from './backend/inflight-record.ts';
 export { VhostUserServer, type VhostUserServerOptions } from './backend/server.ts';
 export { VhostUserError, type VhostUserErrorCode } from './errors.ts';
 export {

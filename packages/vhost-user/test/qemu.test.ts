@@ -6,7 +6,8 @@ import { openExecutor } from '@tsvmm/async';
 import { blockModel, openBackend, RngBackend, rngModel } from '@tsvmm/devices';
 import { fetchGuest, type Guest } from '@tsvmm/guest-image';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { PROMPT, QemuGuest } from '../../../tools/qemu-guest.ts';
+import { PROMPT } from '../../../tools/guest-shell.ts';
+import { QemuGuest } from '../../../tools/qemu-guest.ts';
 import { VhostUserServer } from '../src/index.ts';
 
 const MIB = 2 ** 20;

@@ -43,7 +43,7 @@ export async function serve(
   });
   signal.addEventListener('abort', () => end.resolve(undefined), { once: true });
   if ('path' in where) {
-    using listener = UnixListener.listen(where.path);
+    using listener = UnixListener.listen(where.path, { replaceDead: true });
     messages.info(`${device.name} waits for a front end at ${where.path}`);
     const connection = await Promise.race([connected(listener), end.promise]);
     if (connection instanceof UnixSocket) process.connect(connection);

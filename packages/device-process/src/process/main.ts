@@ -2,7 +2,8 @@
 // read, and the guest is served, in it.
 import { deserialize } from 'node:v8';
 import { type Executor, type OpenedExecutor, openExecutor } from '@tsvmm/async';
-import type { FileDescriptor, UnixSocket } from '@tsvmm/base';
+import type { FileDescriptor, MemFd, UnixSocket } from '@tsvmm/base';
+import { createInflightFile } from '@tsvmm/vhost-user';
 import type { ProcessDevice } from '../device.ts';
 import { MAXIMUM_PACKET } from '../protocol.ts';
 import { DeviceServer } from './server.ts';
@@ -12,6 +13,7 @@ const MAXIMUM_DESCRIPTORS = 8;
 let device: ProcessDevice;
 let descriptors: readonly FileDescriptor[];
 let opened: OpenedExecutor | undefined;
+let inflightFile: MemFd;
 
 /** Called by the entry of @tsvmm/jail, in the file system of the host. */
 export function prepare(link: UnixSocket): void {
@@ -20,8 +22,9 @@ export function prepare(link: UnixSocket): void {
   if (packet === undefined || packet.length === 0) throw new Error('the process was not told its device');
   device = deserialize(buffer.subarray(0, packet.length)) as ProcessDevice;
   descriptors = packet.descriptors;
-  const { backend } = device;
-  // In the jail no io_uring can be made.
+  const { backend, model } = device;
+  // In the jail neither memory files can be made nor an io_uring.
+  inflightFile = createInflightFile(model);
   if ('disk' in backend) opened = openExecutor({ kind: backend.disk.executor ?? 'auto' });
 }
 
@@ -31,7 +34,7 @@ export async function run(link: UnixSocket): Promise<void> {
     if (opened === undefined) throw new Error(`a ${device.backend.kind} device has no files`);
     return opened.executor;
   };
-  const server = new DeviceServer(link, device, { descriptors, executor });
+  const server = new DeviceServer(link, device, { descriptors, inflightFile, executor });
   if (opened !== undefined) server.log(`${device.name} does its I/O on ${opened.reason}`);
   await server.open();
 }

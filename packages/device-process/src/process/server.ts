@@ -1,5 +1,5 @@
 import type { Executor } from '@tsvmm/async';
-import { type FileDescriptor, UnixSocket } from '@tsvmm/base';
+import { type FileDescriptor, type MemFd, UnixSocket } from '@tsvmm/base';
 import { type DeviceCommand, DeviceError, type VirtioBackend } from '@tsvmm/devices';
 import { VhostUserDevice } from '@tsvmm/vhost-user';
 import { Channel } from '../channel.ts';
@@ -11,6 +11,8 @@ import { RemoteFiles } from './remote-files.ts';
 /** What a {@link DeviceServer} has of the host. */
 export interface HostResources {
   readonly descriptors: readonly FileDescriptor[];
+  /** Memory for a front end that asks for a record of requests in flight. */
+  readonly inflightFile: MemFd;
   executor(): Executor;
 }
 
@@ -74,6 +76,7 @@ export class DeviceServer {
       name,
       model,
       backend: this.#backend,
+      inflightFile: this.#host.inflightFile,
       onBroken: (error) => this.#tell({ kind: 'broken', reason: reasonOf(error) }),
       onEnd: (error) => {
         if (this.#connection === connection) this.#connection = undefined;

@@ -1,4 +1,4 @@
-import { EventFd, type FileDescriptor, UnixSocket } from '@tsvmm/base';
+import { EventFd, type FileDescriptor, MemFd, type UnixSocket } from '@tsvmm/base';
 import {
   attachQueueState,
   createVirtioState,
@@ -10,7 +10,6 @@ import {
   type VirtioBackend,
   type VirtioDeviceModel,
   VirtioFeature,
-  type Virtqueue,
   type VirtqueueState,
 } from '@tsvmm/devices';
 import { VhostUserError } from '../errors.ts';
@@ -26,20 +25,24 @@ import {
 } from '../protocol/messages.ts';
 import { packedBase, packedPositions } from '../protocol/packed-base.ts';
 import {
-  BackendRequest,
   FrontendRequest,
   PROTOCOL_FEATURES_BIT,
   ProtocolFeature,
   requestName,
 } from '../protocol/requests.ts';
+import { FrontendChannel } from './frontend-channel.ts';
+import { InOrderQueue } from './in-order-queue.ts';
+import { createInflightFile, type InflightQueueRecord, InflightRecord } from './inflight-record.ts';
 import { MemoryTable } from './memory-table.ts';
-import { Ring } from './ring.ts';
+import { Ring, type ServedQueue } from './ring.ts';
+import { TrackedQueue } from './tracked-queue.ts';
 
 /** Protocol features that every device here has. */
 const PROTOCOL_FEATURES = [
   ProtocolFeature.MQ,
   ProtocolFeature.REPLY_ACK,
   ProtocolFeature.BACKEND_REQ,
+  ProtocolFeature.INFLIGHT_SHMFD,
   ProtocolFeature.RESET_DEVICE,
   ProtocolFeature.STATUS,
 ];
@@ -59,10 +62,22 @@ export interface VhostUserDeviceOptions {
   readonly model: VirtioDeviceModel;
   /** Stays the caller's: a front end that comes again finds it as it was. */
   readonly backend: VirtioBackend;
+  /**
+   * What {@link createInflightFile} made for the model, where it cannot be made any more when the front end asks. It stays the
+   * caller's.
+   */
+  readonly inflightFile?: MemFd;
   /** The driver broke the virtio protocol, or the back end failed: a ring is not served any more. */
   readonly onBroken: (error: unknown) => void;
   /** The front end has gone; with an error when it broke the protocol. */
   readonly onEnd: (error: VhostUserError | undefined) => void;
+}
+
+/** The payload of a reply, and for one of them a file that is only kept for the front end. */
+type Reply = Uint8Array | ReplyWithFile;
+interface ReplyWithFile {
+  readonly bytes: Uint8Array;
+  readonly file: MemFd;
 }
 
 /** What there is for each ring, whether it is started or not. */
@@ -83,7 +98,6 @@ interface RingSlot {
 export class VhostUserDevice implements Disposable {
   readonly #options: VhostUserDeviceOptions;
   readonly #connection: Connection;
-  #channel: Connection | undefined;
   readonly #slots: readonly RingSlot[];
   readonly #offered: FeatureSet;
   readonly #offeredProtocol: FeatureSet;
@@ -92,6 +106,10 @@ export class VhostUserDevice implements Disposable {
   #table: MemoryTable | undefined;
   #isActive = false;
   #status = 0;
+  /** What the front end keeps for the case that this process dies; undefined if it does not. */
+  #inflight: InflightRecord | undefined;
+  /** Where the front end is told something unasked, if it listens. */
+  #frontend: FrontendChannel | undefined;
   /** Configuration space; the back end may change it. */
   readonly #config = new Uint8Array(CONFIG_LENGTH);
   /** Messages that came while one before them waits for requests to end. */
@@ -125,7 +143,7 @@ export class VhostUserDevice implements Disposable {
     this.#config.set(model.config);
     this.#holdUntilDrained();
     // Front ends of devices that have no configuration warn of this.
-    const config = model.config.length > 0 ? [ProtocolFeature.CONFIG] : [];
+    const config = model.config.length > 0 ? [ProtocolFeature.CONFIG, ProtocolFeature.BACKEND_REQ] : [];
     this.#offeredProtocol = featureSet([...PROTOCOL_FEATURES, ...config]);
     this.#connection = new Connection(socket, {
       onMessage: (message) => this.#receive(message),
@@ -143,13 +161,13 @@ export class VhostUserDevice implements Disposable {
     if (this.#isDisposed) return;
     this.#isDisposed = true;
     this.#connection[Symbol.dispose]();
-    this.#channel?.[Symbol.dispose]();
     for (const { descriptors } of this.#backlog.splice(0)) {
       for (const descriptor of descriptors) descriptor[Symbol.dispose]();
     }
     // What is under way goes on and is given back to nobody: the next front end has it done again, when it has ended.
     void this.#reset();
     for (const { ring } of this.#slots) ring[Symbol.dispose]();
+    this.#frontend?.[Symbol.dispose]();
   }
 
   #end(error: VhostUserError | undefined): void {
@@ -200,15 +218,21 @@ export class VhostUserDevice implements Disposable {
     received.dispose();
   }
 
-  #answer(message: Message, reply: Uint8Array | undefined): void {
-    if (reply !== undefined) this.#connection.send(message.request, REPLY, reply);
+  #answer(message: Message, reply: Reply | undefined): void {
+    if (reply instanceof Uint8Array) this.#connection.send(message.request, REPLY, reply);
+    else if (reply !== undefined) this.#answerWithFile(message, reply);
     else if (this.#wantsAcknowledgement(message)) this.#acknowledge(message, 0n);
+  }
+
+  #answerWithFile({ request }: Message, { bytes, file }: ReplyWithFile): void {
+    using _file = file;
+    this.#connection.send(request, REPLY, bytes, [file.descriptor]);
   }
 
   /** Answers when requests have ended; messages wait meanwhile. */
   async #answerLater(
     message: Message,
-    reply: Promise<Uint8Array | undefined>,
+    reply: Promise<Reply | undefined>,
     fail: (cause: unknown) => void,
   ): Promise<void> {
     this.#isWaiting = true;
@@ -241,7 +265,7 @@ export class VhostUserDevice implements Disposable {
     request: number,
     reader: PayloadReader,
     descriptors: readonly FileDescriptor[],
-  ): Uint8Array | undefined | Promise<Uint8Array | undefined> {
+  ): Reply | undefined | Promise<Reply | undefined> {
     switch (request) {
       case FrontendRequest.GET_FEATURES:
         return payload.u64(featureBits(this.#offered));
@@ -298,9 +322,6 @@ export class VhostUserDevice implements Disposable {
         slot.ring.setCall(descriptor?.duplicate());
         return undefined;
       }
-      case FrontendRequest.SET_BACKEND_REQ_FD:
-        this.#setChannel(reader, descriptors);
-        return undefined;
       case FrontendRequest.SET_VRING_ERR:
         // A broken ring ends the connection's service of it; there is nothing more to tell.
         this.#ringDescriptor(reader, descriptors);
@@ -312,6 +333,22 @@ export class VhostUserDevice implements Disposable {
       }
       case FrontendRequest.GET_CONFIG:
         return this.#readConfig(reader);
+      case FrontendRequest.SET_BACKEND_REQ_FD:
+        this.#frontend?.[Symbol.dispose]();
+        this.#frontend = new FrontendChannel(oneOf(descriptors, reader).duplicate());
+        return undefined;
+      case FrontendRequest.GET_INFLIGHT_FD: {
+        const { queueCount, queueSize } = reader.inflight();
+        const { model, inflightFile: prepared } = this.#options;
+        const file = prepared ? new MemFd(prepared.descriptor.duplicate()) : createInflightFile(model);
+        const description = InflightRecord.describe(file, queueCount, queueSize);
+        // Without room there is no record, which is said by its length.
+        const none = { size: 0, offset: 0, queueCount, queueSize };
+        return { bytes: payload.inflight(description ?? none), file };
+      }
+      case FrontendRequest.SET_INFLIGHT_FD:
+        this.#inflight = InflightRecord.map(reader.inflight(), oneOf(descriptors, reader));
+        return undefined;
       case FrontendRequest.GET_STATUS:
         return payload.u64(BigInt(this.#status));
       case FrontendRequest.SET_STATUS:
@@ -327,23 +364,6 @@ export class VhostUserDevice implements Disposable {
     const surplus = featureBits(missingFeatures(accepted, offered));
     if (surplus !== 0n) throw reader.error(`${what} 0x${surplus.toString(16)} were not offered`);
     return accepted;
-  }
-
-  /** "Back-end communication": where this side may ask something of the other. */
-  #setChannel(reader: PayloadReader, [descriptor]: readonly FileDescriptor[]): void {
-    if (descriptor === undefined) throw reader.error('it came without a descriptor');
-    this.#channel?.[Symbol.dispose]();
-    const channel = new Connection(new UnixSocket(descriptor.duplicate()), {
-      // Nothing was asked that has an answer.
-      onMessage: (message) => {
-        for (const received of message.descriptors) received[Symbol.dispose]();
-      },
-      onEnd: () => {
-        channel[Symbol.dispose]();
-        if (this.#channel === channel) this.#channel = undefined;
-      },
-    });
-    this.#channel = channel;
   }
 
   #setMemory(reader: PayloadReader, descriptors: readonly FileDescriptor[]): Promise<undefined> | undefined {
@@ -402,7 +422,7 @@ export class VhostUserDevice implements Disposable {
         changeConfig: (change) => {
           change(new DataView(this.#config.buffer));
           // Without a channel to tell it by, the front end learns of it when it asks.
-          this.#channel?.send(BackendRequest.CONFIG_CHANGE_MSG, 0, new Uint8Array(0));
+          this.#frontend?.configChanged();
         },
       });
     }
@@ -415,20 +435,33 @@ export class VhostUserDevice implements Disposable {
       eventIdx: hasFeature(this.#features, VirtioFeature.eventIdx),
       indirect: hasFeature(this.#features, VirtioFeature.indirectDesc),
     };
-    let queue: Virtqueue;
+    const { ring } = slot;
+    let queue: ServedQueue;
     if (this.#isPacked) {
       const positions = packedPositions(slot.base, state.size);
-      if (positions === undefined) throw reader.error(`ring ${slot.ring.index} starts beyond its end`);
+      if (positions === undefined) throw reader.error(`ring ${ring.index} starts beyond its end`);
       Object.assign(state, positions);
-      queue = new PackedQueue(slot.ring.index, state, table.memory, options);
+      queue = new InOrderQueue(new PackedQueue(ring.index, state, table.memory, options));
     } else {
       // The front end knows how far requests were taken; how far they were given back is in the ring itself.
       state.nextAvailable = slot.base;
       state.nextUsed = table.memory.readUint16(used + 2);
-      queue = new SplitQueue(slot.ring.index, state, table.memory, options);
+      const record = this.#inflightOf(slot, reader);
+      const again = record?.resume(state.nextUsed) ?? [];
+      // Those in the record are the only ones that were taken and not given back.
+      if (record) state.nextAvailable = (state.nextUsed + again.length) & 0xffff;
+      const split = new SplitQueue(ring.index, state, table.memory, options);
+      queue = record ? new TrackedQueue(split, record, again) : new InOrderQueue(split);
     }
     state.signalledUsed = state.nextUsed;
-    slot.ring.start(queue, new EventFd(kick.duplicate()));
+    ring.start(queue, new EventFd(kick.duplicate()));
+  }
+
+  #inflightOf({ ring, state }: RingSlot, reader: PayloadReader): InflightQueueRecord | undefined {
+    if (this.#inflight === undefined) return undefined;
+    const record = this.#inflight.queue(ring.index);
+    if (record !== undefined && record.size >= state.size) return record;
+    throw reader.error(`the record of requests in flight has no room for ring ${ring.index}`);
   }
 
   get #isPacked(): boolean {
@@ -474,8 +507,16 @@ export class VhostUserDevice implements Disposable {
     }
     const letGo = this.#isActive ? this.#options.backend.reset() : undefined;
     this.#isActive = false;
+    this.#inflight = undefined;
     return letGo?.then(() => undefined);
   }
+}
+
+/** The descriptor that a request needs one of. */
+function oneOf(descriptors: readonly FileDescriptor[], reader: PayloadReader): FileDescriptor {
+  const [descriptor, ...more] = descriptors;
+  if (descriptor !== undefined && more.length === 0) return descriptor;
+  throw reader.error(`${descriptors.length} descriptors came instead of one`);
 }
 
 function stop(slot: RingSlot): void {

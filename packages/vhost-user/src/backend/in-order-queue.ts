@@ -1,11 +1,12 @@
 import type { Segments, Virtqueue } from '@tsvmm/devices';
+import type { ServedQueue } from './ring.ts';
 
 /**
  * A queue whose requests are given back in the order in which they were taken, whatever order they end in. Whoever takes
  * over from this back end, or from this process after it died, then knows by the used index what is done: what is not, is
  * done again.
  */
-export class InOrderQueue implements Virtqueue {
+export class InOrderQueue implements ServedQueue {
   readonly index: number;
   readonly readable: Segments;
   readonly writable: Segments;

@@ -1,6 +1,11 @@
 import { EventFd, type FileDescriptor, type Watcher } from '@tsvmm/base';
 import { serveQueue, type VirtioBackend, type Virtqueue } from '@tsvmm/devices';
-import { InOrderQueue } from './in-order-queue.ts';
+
+/** A queue that somebody else can take over, also when this process dies. */
+export interface ServedQueue extends Virtqueue {
+  /** Nothing is written to the ring any more: it belongs to somebody else. */
+  close(): void;
+}
 
 /**
  * A ring as the back end serves it ("Ring states"): it is started when it is told where its kicks come from, and stopped when
@@ -10,7 +15,7 @@ export class Ring implements Disposable {
   readonly index: number;
   readonly #backend: VirtioBackend;
   readonly #onBroken: (error: unknown) => void;
-  #queue: InOrderQueue | undefined;
+  #queue: ServedQueue | undefined;
   #kick: EventFd | undefined;
   #watcher: Watcher | undefined;
   #call: EventFd | undefined;
@@ -36,9 +41,9 @@ export class Ring implements Disposable {
   }
 
   /** Takes the kick's eventfd over. */
-  start(queue: Virtqueue, kick: EventFd): void {
+  start(queue: ServedQueue, kick: EventFd): void {
     this.stop();
-    this.#queue = new InOrderQueue(queue);
+    this.#queue = queue;
     this.#kick = kick;
     this.#watcher = this.#kick.onReadable(this.serve);
     // What was asked for before has no kick any more.

@@ -22,9 +22,9 @@ export class VhostUserServer implements Disposable {
     this.#watcher = listener.onConnection((socket) => this.#accept(socket));
   }
 
-  /** @throws {SystemError} of @tsvmm/base, EADDRINUSE when the path exists */
+  /** @throws {SystemError} of @tsvmm/base, EADDRINUSE when the path exists and is not what a server that was killed left */
   static listen(path: string, options: VhostUserServerOptions): VhostUserServer {
-    return new VhostUserServer(UnixListener.listen(path), options);
+    return new VhostUserServer(UnixListener.listen(path, { replaceDead: true }), options);
   }
 
   #accept(socket: UnixSocket): void {

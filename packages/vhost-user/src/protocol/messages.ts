@@ -172,7 +172,8 @@ export const payload = {
   },
 
   inflight({ size, offset, queueCount, queueSize }: InflightDescription): Uint8Array {
-    const bytes = new Uint8Array(20);
+    // Everybody has it as a structure in C, whose length is a multiple of its longest field's.
+    const bytes = new Uint8Array(24);
     const view = new DataView(bytes.buffer);
     view.setBigUint64(0, BigInt(size), true);
     view.setBigUint64(8, BigInt(offset), true);

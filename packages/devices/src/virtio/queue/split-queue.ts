@@ -81,8 +81,23 @@ export class SplitQueue implements Virtqueue {
     return true;
   }
 
+  /**
+   * Takes a request that had been taken before the queue was made, and not given back: its head is known, and the position
+   * is behind it.
+   * @throws VirtqueueError when there is no such request
+   */
+  retake(head: number): void {
+    this.#walk(head);
+    this.#head = head;
+  }
+
   undoPop(): void {
     this.#state.nextAvailable = (this.#state.nextAvailable - 1) & 0xffff;
+  }
+
+  /** The used ring's index: how many requests have been given back, modulo 2^16. */
+  get usedIndex(): number {
+    return this.#state.nextUsed;
   }
 
   /** The index of the chain's first descriptor. */
