@@ -27,6 +27,21 @@ describe('options become a configuration', () => {
     [['-i', 'i.cpio'], { ...nothing, initrd: 'i.cpio' }],
     [['-p', 'a b', '--params=c'], { ...nothing, params: ['a b', 'c'] }],
     [['--name', 'one'], { ...nothing, name: 'one' }],
+    [
+      [
+        '--serial',
+        'hardware=virtio-console,name=agent,num=2',
+        '--serial',
+        'hardware=virtio-console,pci-address=00:09.0',
+      ],
+      {
+        ...nothing,
+        serials: [
+          { hardware: 'virtio-console', num: 2, name: 'agent' },
+          { hardware: 'virtio-console', pciAddress: { bus: 0, device: 9, function: 0 } },
+        ],
+      },
+    ],
     [['--init-mem', '64', '-m', '512'], { ...nothing, memory: { sizeMiB: 512, initialMiB: 64 } }],
     [['--no-balloon'], { ...nothing, balloon: false }],
     [['--balloon-page-reporting'], { ...nothing, balloon: { pageReporting: true } }],

@@ -10,6 +10,7 @@ export const DEVICE_POLICIES: Readonly<Record<ProcessBackend['kind'], string>> =
   balloon: 'balloon_device',
   block: 'block_device',
   console: 'console_device',
+  'multiport-console': 'console_device',
   rng: 'rng_device',
 };
 

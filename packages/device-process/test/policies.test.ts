@@ -19,12 +19,14 @@ function allowed({ rules }: Policy, architecture: JailArchitecture): string {
 }
 
 test('POLICIES.md lists the system calls in force', async () => {
-  const sections = KINDS.map((kind) => {
+  // Devices with the same needs share a policy.
+  const policies = new Map(KINDS.map((kind) => [DEVICE_POLICIES[kind], kind] as const));
+  const sections = [...policies].map(([name, kind]) => {
     const policy = devicePolicy(kind);
     const lines = ARCHITECTURES.map(
       (architecture) => `- **${architecture}:** ${allowed(policy, architecture)}`,
     );
-    return `## ${DEVICE_POLICIES[kind]}\n\n${lines.join('\n')}\n`;
+    return `## ${name}\n\n${lines.join('\n')}\n`;
   });
   await expect(
     [

@@ -139,6 +139,12 @@ export {
   consoleModel,
 } from './virtio/console/console.ts';
 export {
+  MultiportConsoleBackend,
+  multiportConsoleModel,
+  type PortOptions,
+  type PortStreams,
+} from './virtio/console/multiport.ts';
+export {
   type FeatureSet,
   featureSet,
   hasFeature,

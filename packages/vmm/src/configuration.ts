@@ -7,7 +7,7 @@
  */
 import { constants } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
-import { DEBUGCON_PORT } from '@tsvmm/devices';
+import { DEBUGCON_PORT, type PciAddress } from '@tsvmm/devices';
 import { type BoardConfiguration, type ResolvedBoard, resolveBoard } from './board-configuration.ts';
 import { ConfigurationError, type ConfigurationErrorCode } from './configuration-error.ts';
 import { checkSandbox, resolveSandbox, type SandboxConfiguration } from './sandbox-configuration.ts';
@@ -114,6 +114,13 @@ export interface SerialConfiguration {
   readonly stdin?: boolean;
   /** I/O port of a `debugcon`; default 0x402. */
   readonly debugconPort?: number;
+  /**
+   * For `virtio-console`: makes it a port of that name, of the one device that all named ones share. The guest finds it in
+   * `/sys/class/virtio-ports`; it is a terminal (hvc) with `console`, else `/dev/vportNpM`.
+   */
+  readonly name?: string;
+  /** For a `virtio-console` without a name: its place on PCI bus 0; default the first that is free. */
+  readonly pciAddress?: PciAddress;
   /** Make it a console of the kernel (`console=`); default false. */
   readonly console?: boolean;
   /** Make it the early console (`earlycon=`); only for `serial`, at most one; default false. */
@@ -197,6 +204,8 @@ export interface ResolvedSerial {
   readonly inputUnixStream: boolean;
   readonly stdin: boolean;
   readonly debugconPort: number;
+  readonly name: string | undefined;
+  readonly pciAddress: PciAddress | undefined;
   readonly console: boolean;
   readonly earlycon: boolean;
 }
@@ -472,6 +481,7 @@ function resolveSerials(
   checkOneOf('serials', serials, (port) => port.stdin, 'only one console can read standard input');
   checkOneOf('serials', serials, (port) => port.earlycon, 'only one console can be the early console');
   const byPort = new Map<string, ResolvedSerial>();
+  const names = new Set<string>();
   for (const [index, serial] of serials.entries()) {
     const key = `${serial.hardware} ${serial.num}`;
     if (byPort.has(key)) {
@@ -483,6 +493,16 @@ function resolveSerials(
       );
     }
     byPort.set(key, serial);
+    if (serial.name === undefined) continue;
+    if (names.has(serial.name)) {
+      throw new ConfigurationError(
+        'DUPLICATE',
+        'serials',
+        `there are two consoles with the name ${serial.name}; give one of them another`,
+        { index },
+      );
+    }
+    names.add(serial.name);
   }
   if (!hasConsole && !serials.some((serial) => serial.console) && !byPort.has('serial 1')) {
     // Without a console the guest would be mute; COM1 speaks unless the caller gave it something else to do.
@@ -506,6 +526,8 @@ function sink(num: number): ResolvedSerial {
     inputUnixStream: false,
     stdin: false,
     debugconPort: DEBUGCON_PORT,
+    name: undefined,
+    pciAddress: undefined,
     console: false,
     earlycon: false,
   };
@@ -532,6 +554,8 @@ function resolveSerial(serial: SerialConfiguration, index: number): ResolvedSeri
     inputUnixStream: serial.inputUnixStream ?? false,
     stdin: serial.stdin ?? false,
     debugconPort: serial.debugconPort ?? DEBUGCON_PORT,
+    name: serial.name,
+    pciAddress: serial.pciAddress,
     console: serial.console ?? false,
     earlycon: serial.earlycon ?? false,
   };
@@ -548,6 +572,7 @@ function resolveSerial(serial: SerialConfiguration, index: number): ResolvedSeri
   if (resolved.earlycon && hardware !== 'serial') {
     fail('CONFLICT', `only hardware serial can be the early console; ${hardware} comes up too late for it`);
   }
+  checkPort(resolved, fail);
   if (hardware === 'debugcon') checkDebugcon(resolved, fail);
   if (resolved.inputUnixStream && type !== 'unix-stream') {
     fail('CONFLICT', `input from a stream socket needs type unix-stream, not ${type}`);
@@ -560,6 +585,23 @@ function resolveSerial(serial: SerialConfiguration, index: number): ResolvedSeri
     );
   }
   return resolved;
+}
+
+function checkPort(
+  { hardware, name, pciAddress }: ResolvedSerial,
+  fail: (code: ConfigurationErrorCode, message: string) => never,
+): void {
+  if (hardware !== 'virtio-console' && (name !== undefined || pciAddress !== undefined)) {
+    fail('CONFLICT', `only a virtio-console has a name or a PCI address, not a ${hardware}`);
+  }
+  if (name === undefined) return;
+  if (pciAddress !== undefined) {
+    fail('CONFLICT', 'consoles with names are ports of one device, which has no address of its own choice');
+  }
+  // It becomes the name of a file where the guest has udev.
+  if (!/^[\w.:+-]{1,255}$/.test(name)) {
+    fail('INVALID_VALUE', `the name ${quote(name)} is not 1 to 255 letters, digits, and any of . _ : + -`);
+  }
 }
 
 function checkDebugcon(

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { watch } from 'node:fs';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fetchGuest } from '@tsvmm/guest-image';
@@ -61,16 +61,35 @@ class Shell {
 
 test("Linux's drivers work the devices", { timeout: 300_000 }, async () => {
   const guest = await fetchGuest({ architecture: 'riscv64' });
-  const log = join(folder, 'console.log');
+  const [log, agent, agentInput] = ['console.log', 'agent', 'agent-input'].map((name) => join(folder, name));
+  if (!log || !agent || !agentInput) throw new Error('three names make three paths');
+  await writeFile(agentInput, 'from the host\n');
   await using vm = await VirtualMachine.create({
     kernel: guest.kernel,
     initrd: guest.initrd,
     memory: { sizeMiB: 256, initialMiB: 224 },
     balloon: { pageReporting: true },
-    serials: [{ type: 'file', path: log, console: true, stdin: true }],
+    serials: [
+      { hardware: 'virtio-console', num: 1, type: 'file', path: join(folder, 'hvc0') },
+      { hardware: 'virtio-console', num: 2, name: 'agent', type: 'file', path: agent, input: agentInput },
+      {
+        ...{ hardware: 'virtio-console', num: 3, name: 'login', type: 'file', path: log },
+        ...{ console: true, stdin: true },
+      },
+    ],
   });
   await vm.start();
   const shell = new Shell(vm, log);
+
+  // ---- Consoles: one of its own, and two ports of another, of which one is a terminal
+  const ports = await shell.run(
+    'cat /sys/class/virtio-ports/*/name; ls /sys/class/virtio-ports /dev/hvc* | sort',
+  );
+  expect(ports).toMatch(/^agent$/m);
+  expect(ports).toMatch(/^login$/m);
+  // What came before somebody read was not lost.
+  expect(await shell.run('head -n 1 /dev/vport1p0')).toMatch(/^from the host$/m);
+  await shell.run('echo to the host > /dev/vport1p0; echo one > /dev/hvc0; tty');
 
   // ---- Balloon
   const { balloon } = vm;
@@ -102,4 +121,8 @@ test("Linux's drivers work the devices", { timeout: 300_000 }, async () => {
   await shell.run('rm /tmp/full');
   while ((await residentSharedMemory()) > filled - 64 * MIB) await balloon.stats();
   await expect(balloon.set(257 * MIB)).rejects.toMatchObject({ code: 'OUT_OF_RANGE' });
+
+  await vm.stop();
+  expect(await readFile(agent, 'latin1')).toBe('to the host\n');
+  expect(await readFile(join(folder, 'hvc0'), 'latin1')).toMatch(/^one\r?$/m);
 });

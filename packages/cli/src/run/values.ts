@@ -4,7 +4,9 @@ import {
   number,
   oneOf,
   optional,
+  type PciAddress,
   parse,
+  pciAddress,
   record,
   type Schema,
   string,
@@ -97,6 +99,8 @@ const SERIAL_FIELDS = {
   input: optional(string()),
   'input-unix-stream': optional(boolean({ alias: 'input_unix_stream' })),
   'debugcon-port': optional(number({ alias: 'debugcon_port' })),
+  name: optional(string()),
+  'pci-address': optional(pciAddress()),
 };
 
 /** --serial */
@@ -113,9 +117,20 @@ export function serialValue(given: GivenOption): SerialConfiguration {
     ...(inputUnixStream !== undefined && { inputUnixStream }),
     ...(value.stdin !== undefined && { stdin: value.stdin }),
     ...(value['debugcon-port'] !== undefined && { debugconPort: value['debugcon-port'] }),
+    ...(value.name !== undefined && { name: value.name }),
+    ...(value['pci-address'] && { pciAddress: onlyDomain(given, value['pci-address']) }),
     ...(value.console !== undefined && { console: value.console }),
     ...(value.earlycon !== undefined && { earlycon: value.earlycon }),
   };
+}
+
+/** The address without its domain, of which there is only 0. */
+export function onlyDomain(
+  { spelling }: GivenOption,
+  { domain, bus, device, function: fn }: PciAddress,
+): Omit<PciAddress, 'domain'> {
+  if (domain !== 0) throw new UsageError('INVALID_VALUE', `${spelling}: there is only PCI domain 0`);
+  return { bus, device, function: fn };
 }
 
 /** Hypervisors that crosvm has and this version does not; the fields of their values do not matter then. */

@@ -1,9 +1,8 @@
 import { number, oneOf, optional, pciAddress, record, string } from '@tsvmm/keyvalue';
 import { VHOST_USER_DEVICE_TYPES } from '@tsvmm/vhost-user';
 import type { VhostUserConfiguration } from '@tsvmm/vmm';
-import { UsageError } from '../errors.ts';
 import type { GivenOption } from '../parse.ts';
-import { read } from './values.ts';
+import { onlyDomain, read } from './values.ts';
 
 /** --vhost-user */
 export function vhostUserValue(given: GivenOption): VhostUserConfiguration {
@@ -17,14 +16,11 @@ export function vhostUserValue(given: GivenOption): VhostUserConfiguration {
     }),
   );
   const { 'max-queue-size': maxQueueSize, 'pci-address': address } = rest;
-  if (address && address.domain !== 0) {
-    throw new UsageError('INVALID_VALUE', `${given.spelling}: there is only PCI domain 0`);
-  }
   return {
     type,
     socket,
     ...(maxQueueSize !== undefined && { maxQueueSize }),
-    ...(address && { pciAddress: { bus: address.bus, device: address.device, function: address.function } }),
+    ...(address && { pciAddress: onlyDomain(given, address) }),
   };
 }
 

@@ -3,7 +3,7 @@ import {
   type BackendEnvironment,
   ByteRing,
   ConsoleBackend,
-  type ConsoleBackendOptions,
+  MultiportConsoleBackend,
   openBackend,
   type VirtioBackend,
 } from '@tsvmm/devices';
@@ -24,26 +24,43 @@ export async function openProcessBackend(
   environment: BackendEnvironment,
 ): Promise<OpenedBackend> {
   if (descriptor.kind === 'console') {
-    const [port] = descriptors;
-    if (port === undefined) throw new Error('a console came without the socket of its port');
-    return openConsole(new UnixSocket(port), descriptor.hasInput, descriptor.options);
+    const stream = openStream(descriptors[0], descriptor.hasInput);
+    return withStreams(new ConsoleBackend(stream.output, stream.input, descriptor.options), [stream]);
+  }
+  if (descriptor.kind === 'multiport-console') {
+    const streams = descriptor.ports.map(({ name, console, hasInput }, index) => {
+      return { name, console, ...openStream(descriptors[index], hasInput) };
+    });
+    return withStreams(new MultiportConsoleBackend(streams), streams);
   }
   const backend = await openBackend(descriptor, environment);
   return { backend, close: async () => await backend[Symbol.asyncDispose]() };
 }
 
-function openConsole(socket: UnixSocket, hasInput: boolean, options: ConsoleBackendOptions): OpenedBackend {
+/** A console's port: the rings that the back end works with, and what carries them to the process that started this one. */
+interface Stream {
+  readonly output: ByteRing;
+  readonly input: ByteRing | undefined;
+  readonly link: RingLink;
+}
+
+function openStream(socket: FileDescriptor | undefined, hasInput: boolean): Stream {
+  if (socket === undefined) throw new Error('a console came without the socket of its port');
   const output = ByteRing.create();
   const input = hasInput ? ByteRing.create() : undefined;
-  const link = new RingLink(socket, { from: output, to: input });
-  const backend = new ConsoleBackend(output, input, options);
+  return { output, input, link: new RingLink(new UnixSocket(socket), { from: output, to: input }) };
+}
+
+function withStreams(backend: VirtioBackend, streams: readonly Stream[]): OpenedBackend {
   return {
     backend,
     close: async () => {
       await backend[Symbol.asyncDispose]();
-      output.close();
-      await link.sent;
-      link[Symbol.dispose]();
+      for (const { output } of streams) output.close();
+      for (const { link } of streams) {
+        await link.sent;
+        link[Symbol.dispose]();
+      }
     },
   };
 }

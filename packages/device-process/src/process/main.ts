@@ -8,7 +8,8 @@ import type { ProcessDevice } from '../device.ts';
 import { MAXIMUM_PACKET } from '../protocol.ts';
 import { DeviceServer } from './server.ts';
 
-const MAXIMUM_DESCRIPTORS = 8;
+/** As many as a console can have ports. */
+const MAXIMUM_DESCRIPTORS = 31;
 
 let device: ProcessDevice;
 let descriptors: readonly FileDescriptor[];

@@ -17,6 +17,12 @@ import {
   type ConsoleOptions,
   consoleModel,
 } from './console/console.ts';
+import {
+  MultiportConsoleBackend,
+  multiportConsoleModel,
+  type PortOptions,
+  type PortStreams,
+} from './console/multiport.ts';
 import type { RemoteDescriptor } from './remote/remote-backend.ts';
 import { RngBackend, rngModel } from './rng/rng.ts';
 import type { VirtioDeviceModel } from './transport/registers.ts';
@@ -61,6 +67,13 @@ export type BackendDescriptor =
       readonly output: SharedArrayBuffer;
       readonly input: SharedArrayBuffer | undefined;
       readonly options: ConsoleBackendOptions;
+    }
+  | {
+      readonly kind: 'multiport-console';
+      readonly ports: readonly (PortOptions & {
+        readonly output: SharedArrayBuffer;
+        readonly input: SharedArrayBuffer | undefined;
+      })[];
     }
   | { readonly kind: 'rng' }
   | { readonly kind: 'balloon' }
@@ -150,6 +163,19 @@ export class VirtioPciDevice implements PciDevice {
       output: output.state,
       input: input?.state,
       options: { inputAfterOutput },
+    });
+  }
+
+  /**
+   * A console with several ports.
+   * @throws DeviceError BAD_OPTION
+   */
+  static multiportConsole(ports: readonly PortStreams[]): VirtioPciDevice {
+    return new VirtioPciDevice('virtio-console', multiportConsoleModel(ports), CONSOLE_CLASS, {
+      kind: 'multiport-console',
+      ports: ports.map(({ name, console, output, input }) => {
+        return { name, console, output: output.state, input: input?.state };
+      }),
     });
   }
 
@@ -269,6 +295,12 @@ export async function openBackend(
         new ByteRing(descriptor.output),
         descriptor.input && new ByteRing(descriptor.input),
         descriptor.options,
+      );
+    case 'multiport-console':
+      return new MultiportConsoleBackend(
+        descriptor.ports.map(({ output, input, ...options }) => {
+          return { ...options, output: new ByteRing(output), input: input && new ByteRing(input) };
+        }),
       );
     case 'rng':
       return new RngBackend();

@@ -7,6 +7,8 @@ import {
   type DeviceEnvironment,
   type DeviceError,
   describeDebugcon,
+  type PciAddress,
+  type PortStreams,
   SerialInput,
   SerialOutput,
   type SerialSink,
@@ -19,11 +21,17 @@ import type { PanicWatch } from '../panic-watch.ts';
 import { openSerialBackEnd } from './serial-back-end.ts';
 import { createSerialPort, serialPortNames } from './serial-port.ts';
 
+/** A virtio console and its place on PCI bus 0: the first that is free unless it has one. */
+export interface PlacedConsole {
+  readonly device: VirtioPciDevice;
+  readonly address: PciAddress | undefined;
+}
+
 /** The consoles of a machine: ports for the bus, devices for PCI, and what is connected to them on this thread. */
 export interface Consoles extends AsyncDisposable {
   /** Serial ports, by the bus they are on. */
   readonly busEntries: Readonly<Record<AddressSpace, readonly BusEntry[]>>;
-  readonly virtioDevices: readonly VirtioPciDevice[];
+  readonly virtioDevices: readonly PlacedConsole[];
   /** `console=` and `earlycon=` for the kernel. */
   readonly parameters: readonly string[];
   /** Index of the serial port that is the kernel's standard output. */
@@ -57,7 +65,10 @@ export async function createConsoles(
   const outputs: SerialOutput[] = [];
   const busEntries: Record<AddressSpace, BusEntry[]> = { mmio: [], pio: [] };
   const wires = sharedWires(ports);
-  const virtioDevices: VirtioPciDevice[] = [];
+  const virtioDevices: PlacedConsole[] = [];
+  /** They share a device, which comes after those of the others: as Linux numbers the terminals. */
+  const namedPorts: PortStreams[] = [];
+  let terminals = 0;
   const parameters: string[] = [];
   let standardOutput: number | undefined;
   let standardInput: SerialInput | undefined;
@@ -90,9 +101,14 @@ export async function createConsoles(
       device = 'debugcon';
       busEntries.pio.push(debugcon(serial, ports, output));
     } else {
-      device = `hvc${serial.num - 1}`;
-      const options = { inputAfterOutput: serial.console };
-      virtioDevices.push(cleanup.use(VirtioPciDevice.console(output, input, options)));
+      const { name, console, pciAddress: address } = serial;
+      device = name === undefined || console ? `hvc${terminals++}` : name;
+      if (name === undefined) {
+        const options = { inputAfterOutput: console };
+        virtioDevices.push({ device: cleanup.use(VirtioPciDevice.console(output, input, options)), address });
+      } else {
+        namedPorts.push({ name, console, output, input });
+      }
     }
     if (serial.console) {
       parameters.push(`console=${device}`);
@@ -108,6 +124,10 @@ export async function createConsoles(
     }
   }
 
+  if (namedPorts.length > 0) {
+    const device = cleanup.use(VirtioPciDevice.multiportConsole(namedPorts));
+    virtioDevices.push({ device, address: undefined });
+  }
   const owned = cleanup.move();
   return {
     busEntries,

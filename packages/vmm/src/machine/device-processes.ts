@@ -1,4 +1,4 @@
-import { UnixSocket } from '@tsvmm/base';
+import { type FileDescriptor, UnixSocket } from '@tsvmm/base';
 import { DeviceProcess, type ProcessDevice, RingLink, type Sandbox } from '@tsvmm/device-process';
 import {
   ByteRing,
@@ -14,6 +14,12 @@ export interface DeviceProcessesOptions {
   /** A device's driver broke the virtio protocol, or its back end failed: it stopped, and the others go on. */
   readonly onBroken: (message: string) => void;
   readonly onLog: (message: string) => void;
+}
+
+/** The state of the rings behind a console's port. */
+interface PortRings {
+  readonly output: SharedArrayBuffer;
+  readonly input: SharedArrayBuffer | undefined;
 }
 
 /** The processes that serve a machine's virtio devices, one each. They start while the machine is built. */
@@ -112,16 +118,34 @@ export class DeviceProcesses implements AsyncDisposable {
 
   /** A device's description without memory of this process: a console gets a socket in its place. */
   #withoutMemory({ name, model, backend }: DeviceDescription, owned: DisposableStack): ProcessDevice {
-    if (backend.kind !== 'console') return { name, model, backend };
-    const { output, input, options } = backend;
+    switch (backend.kind) {
+      case 'console': {
+        const { input, options } = backend;
+        const descriptors = [this.#link(backend, owned)];
+        return {
+          name,
+          model,
+          backend: { kind: 'console', hasInput: input !== undefined, options },
+          descriptors,
+        };
+      }
+      case 'multiport-console': {
+        const ports = backend.ports.map(({ name, console, input }) => {
+          return { name, console, hasInput: input !== undefined };
+        });
+        const descriptors = backend.ports.map((port) => this.#link(port, owned));
+        return { name, model, backend: { kind: 'multiport-console', ports }, descriptors };
+      }
+      default:
+        return { name, model, backend };
+    }
+  }
+
+  /** Links a port's rings to a socket. @returns its other end */
+  #link({ output, input }: PortRings, owned: DisposableStack): FileDescriptor {
     const [ours, theirs] = UnixSocket.pair();
     owned.use(theirs);
     this.#links.push(new RingLink(ours, { from: input && new ByteRing(input), to: new ByteRing(output) }));
-    return {
-      name,
-      model,
-      backend: { kind: 'console', hasInput: input !== undefined, options },
-      descriptors: [theirs.descriptor],
-    };
+    return theirs.descriptor;
   }
 }

@@ -4,6 +4,7 @@ import {
   type BusEntry,
   describeBus,
   PCI_PORT_IO_LENGTH,
+  type PciAddress,
   PciTopology,
   PvpanicDevice,
   VirtioPciDevice,
@@ -52,13 +53,13 @@ export async function createDevices(
     pinSources,
   } = board.pci;
   const pci = cleanup.use(new PciTopology({ intxSources: pinSources }));
-  const add = (device: VirtioPciDevice): void => {
+  const add = (device: VirtioPciDevice, address?: PciAddress): void => {
     processes?.add(pci.virtioDevices.length, device);
-    pci.add(device);
+    pci.add(device, address);
   };
-  for (const console of consoles.virtioDevices) {
-    add(console);
-  }
+  // Whoever has an address gets it before others look for a free one.
+  for (const { device, address } of consoles.virtioDevices) if (address) add(device, address);
+  for (const { device, address } of consoles.virtioDevices) if (!address) add(device);
   for (const [index, block] of configuration.blocks.entries()) {
     add(await createBlock(block, index));
   }

@@ -3,6 +3,7 @@ import type { BackendContext, VirtioBackend } from '../backend.ts';
 import { VirtioDeviceId } from '../constants.ts';
 import type { Virtqueue } from '../queue/virtqueue.ts';
 import type { VirtioDeviceModel } from '../transport/registers.ts';
+import { ConsolePort } from './port.ts';
 
 /** Feature bit (virtio 1.3, section 5.3.3). */
 const F_SIZE = 0;
@@ -43,21 +44,20 @@ export interface ConsoleBackendOptions {
   readonly inputAfterOutput?: boolean;
 }
 
-/** Moves bytes between the port's queues and its rings; whichever side is slow makes the other one wait. */
+/** Serves a console that has one port. */
 export class ConsoleBackend implements VirtioBackend {
-  readonly #input: ByteRing | undefined;
-  readonly #output: ByteRing;
+  readonly #port: ConsolePort;
   #context: BackendContext | undefined;
-  /** Bytes of the transmit request at hand that are in the output ring already. */
-  #transmitted = 0;
-  #waitsForInput = false;
   readonly #inputAfterOutput: boolean;
   /** The driver has sent something since it took the device over. */
   #hasOutput = false;
 
   constructor(output: ByteRing, input?: ByteRing, options: ConsoleBackendOptions = {}) {
-    this.#output = output;
-    this.#input = input;
+    // If another driver has come when one of these is called, its queue waits for the same.
+    this.#port = new ConsolePort(output, input, {
+      wakeReceive: () => this.#context?.wake(RECEIVE_QUEUE),
+      wakeTransmit: () => this.#context?.wake(TRANSMIT_QUEUE),
+    });
     this.#inputAfterOutput = options.inputAfterOutput ?? false;
   }
 
@@ -70,37 +70,16 @@ export class ConsoleBackend implements VirtioBackend {
       this.#context = undefined;
       this.#hasOutput = false;
     }
-    if (!queue || queue.index === TRANSMIT_QUEUE) this.#transmitted = 0;
+    if (!queue || queue.index === TRANSMIT_QUEUE) this.#port.resetTransmit();
   }
 
   drain(): undefined {}
 
   handle(queue: Virtqueue): boolean {
-    return queue.index === TRANSMIT_QUEUE ? this.#transmit(queue) : this.#receive(queue);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {}
-
-  #transmit(queue: Virtqueue): boolean {
-    const { readable } = queue;
-    let skip = this.#transmitted;
-    for (let index = 0; index < readable.count; index++) {
-      let bytes = readable.bytes(index);
-      if (skip >= bytes.length) {
-        skip -= bytes.length;
-        continue;
-      }
-      bytes = bytes.subarray(skip);
-      skip = 0;
-      const written = this.#output.write(bytes);
-      this.#transmitted += written;
-      if (written < bytes.length) {
-        this.#wakeWhen(this.#output.roomAvailable(), TRANSMIT_QUEUE);
-        return false;
-      }
+    if (queue.index === RECEIVE_QUEUE) {
+      return (!this.#inputAfterOutput || this.#hasOutput) && this.#port.receive(queue);
     }
-    this.#transmitted = 0;
-    queue.push(queue.head, 0);
+    if (!this.#port.transmit(queue)) return false;
     if (!this.#hasOutput) {
       this.#hasOutput = true;
       if (this.#inputAfterOutput) this.#context?.wake(RECEIVE_QUEUE);
@@ -108,29 +87,5 @@ export class ConsoleBackend implements VirtioBackend {
     return true;
   }
 
-  #receive(queue: Virtqueue): boolean {
-    const input = this.#input;
-    if (this.#inputAfterOutput && !this.#hasOutput) return false;
-    if (!input || input.available === 0) {
-      if (input && !input.closed && !this.#waitsForInput) {
-        this.#waitsForInput = true;
-        this.#wakeWhen(
-          input.dataAvailable().finally(() => {
-            this.#waitsForInput = false;
-          }),
-          RECEIVE_QUEUE,
-        );
-      }
-      return false;
-    }
-    const written = queue.writable.scatter(input.peek());
-    input.consume(written);
-    queue.push(queue.head, written);
-    return true;
-  }
-
-  /** Goes on with a queue after `event`; if another driver has come meanwhile, its queue waits for the same. */
-  #wakeWhen(event: Promise<void>, queue: number): void {
-    void event.then(() => this.#context?.wake(queue));
-  }
+  async [Symbol.asyncDispose](): Promise<void> {}
 }
