@@ -9,6 +9,12 @@ import { DeviceProcessError } from './errors.ts';
 import { checkEvent, type OpenRequest, type ProcessEvent, type ProcessRequest } from './protocol.ts';
 import { jailFor, type Sandbox } from './sandbox.ts';
 
+/** Of a build, the one file that it makes of all modules of the process (`tools/bundle.ts`). */
+const MODULE = new URL(
+  import.meta.url.endsWith('.ts') ? './process/main.ts' : './process/bundle.js',
+  import.meta.url,
+);
+
 /** How a device's process is started, and who is told of what. */
 export interface DeviceProcessOptions {
   /** How it is confined; `false` for a plain child process. Confined as it comes unless given. */
@@ -17,7 +23,9 @@ export interface DeviceProcessOptions {
   readonly onBroken?: (message: string) => void;
   /** The front end has gone; with a problem when it broke the vhost-user protocol. */
   readonly onDisconnected?: (problem: string | undefined) => void;
-  /** Gets what is worth knowing, for people. */
+  /** It made a system call that its policy does not allow, for the first time; with `Sandbox.logFailures`. */
+  readonly onBlockedCall?: (message: string) => void;
+  /** Gets details, for people. */
   readonly onLog?: (message: string) => void;
   /** The process ended, and nobody asked it to. */
   readonly onFailure?: (error: DeviceProcessError) => void;
@@ -71,16 +79,16 @@ export class DeviceProcess implements AsyncDisposable {
    */
   static async start(device: ProcessDevice, options: DeviceProcessOptions = {}): Promise<DeviceProcess> {
     const { name, model, backend, descriptors = [] } = device;
-    const { sandbox = {}, onLog } = options;
+    const { sandbox = {}, onBlockedCall } = options;
     const reported = new Set<string>();
     const report = ({ name: call }: BlockedCall): void => {
       if (reported.has(call)) return;
       reported.add(call);
-      onLog?.(`${name} made the system call ${call}, which its policy does not allow`);
+      onBlockedCall?.(`${name} made the system call ${call}, which its policy does not allow`);
     };
     const jailed = await JailedProcess.start({
       name,
-      module: new URL(`./process/main${import.meta.url.slice(-3)}`, import.meta.url),
+      module: MODULE,
       opening: { bytes: serialize({ name, model, backend }), descriptors },
       ...(sandbox !== false && {
         jail: jailFor(backend.kind, sandbox, report),

@@ -140,7 +140,7 @@ describe('a policy of the user', () => {
     const said = Promise.withResolvers<string>();
     const device = await DeviceProcess.start(RNG, {
       sandbox: { policyDirectory: folder.path, ...options },
-      onLog: said.resolve,
+      onBlockedCall: said.resolve,
       onFailure: (error) => said.resolve(error.message),
     });
     await using _device = device;

@@ -23,7 +23,7 @@ import { ConfigurationError } from './configuration-error.ts';
 import { Doorbells } from './doorbells.ts';
 import { VirtualMachineError } from './errors.ts';
 import type { IoEnvironmentData } from './io-environment.ts';
-import type { Log } from './log.ts';
+import type { Log, LogRecord } from './log.ts';
 import { boardFor, hostArchitecture } from './machine/boards.ts';
 import { type Consoles, createConsoles } from './machine/consoles.ts';
 import { DeviceProcesses } from './machine/device-processes.ts';
@@ -364,8 +364,13 @@ export class VirtualMachine implements AsyncDisposable {
 }
 
 function startProcesses(sandbox: SandboxConfiguration, log: Log): DeviceProcesses {
-  const tell = (level: 'info' | 'error') => (message: string) => log({ level, target: 'devices', message });
-  return new DeviceProcesses({ sandbox, onBroken: tell('error'), onLog: tell('info') });
+  const tell = (level: LogRecord['level']) => (message: string) => log({ level, target: 'devices', message });
+  return new DeviceProcesses({
+    sandbox,
+    onBroken: tell('error'),
+    onBlockedCall: tell('warn'),
+    onLog: tell('debug'),
+  });
 }
 
 /** @throws ConfigurationError OUT_OF_RANGE naming what the hypervisor has not enough of */

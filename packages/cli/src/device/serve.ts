@@ -37,7 +37,8 @@ export async function serve(
   await using process = await DeviceProcess.start(device, {
     sandbox: line.options.reduce<Sandbox | false>(sandboxValue, {}),
     onBroken: (message) => messages.error(message),
-    onLog: (message) => messages.info(message),
+    onBlockedCall: (message) => messages.warn(message),
+    onLog: (message) => messages.report('debug', message),
     onDisconnected: end.resolve,
     onFailure: (error) => end.resolve(error.message),
   });

@@ -13,6 +13,9 @@ export interface DeviceProcessesOptions {
   readonly sandbox: Sandbox;
   /** A device's driver broke the virtio protocol, or its back end failed: it stopped, and the others go on. */
   readonly onBroken: (message: string) => void;
+  /** A device made a system call that its policy does not allow, for the first time; with `Sandbox.logFailures`. */
+  readonly onBlockedCall: (message: string) => void;
+  /** Gets details. */
   readonly onLog: (message: string) => void;
 }
 
