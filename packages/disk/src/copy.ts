@@ -91,11 +91,7 @@ class PieceReader implements AsyncDisposable {
     const position = this.#position;
     const { size } = this.#disk;
     if (position >= size) return undefined;
-    if (position >= this.#extentEnd) {
-      const { kind, length } = await this.#disk.extentAt(position);
-      this.#isData = kind === 'data';
-      this.#extentEnd = position + length;
-    }
+    if (position >= this.#extentEnd) await this.#findExtent(position);
     const unit = this.#unit;
     if (!this.#isData) {
       const end = this.#extentEnd === size ? size : this.#extentEnd - (this.#extentEnd % unit);
@@ -110,6 +106,19 @@ class PieceReader implements AsyncDisposable {
     const end = Math.min(Math.ceil((position + wanted) / unit) * unit, size);
     this.#position = end;
     return { position, length: end - position, bytes: this.#read(position, end - position) };
+  }
+
+  /** Data that lies in several places, as every compressed cluster does, is read together. */
+  async #findExtent(position: number): Promise<void> {
+    const { kind, length } = await this.#disk.extentAt(position);
+    this.#isData = kind === 'data';
+    let end = position + length;
+    while (this.#isData && end < this.#disk.size && end - position < BUFFER_LENGTH) {
+      const next = await this.#disk.extentAt(end);
+      if (next.kind !== 'data') break;
+      end += next.length;
+    }
+    this.#extentEnd = end;
   }
 
   #read(position: number, length: number): Promise<Buffer> {

@@ -1,12 +1,14 @@
 import type { Disk } from '../disk.ts';
 import { DiskError } from '../errors.ts';
 import { SegmentList, type Segments, scatter, sliceSegments, zeroSegments } from '../segments.ts';
-import { decompressCluster } from './compression.ts';
+import { decompressCluster, decompressInPool } from './compression.ts';
 import type { Qcow2Image } from './image.ts';
 import { ClusterEntry, locate, Run } from './mapping.ts';
 
 /** Decompressed clusters that are kept: readers ask for a cluster piece by piece. */
 const DECOMPRESSED_CLUSTERS = 4;
+/** Clusters that a long read decompresses at once: more than the thread pool has threads, so that none of them waits. */
+const MAX_DECOMPRESSING = 8;
 
 /**
  * The clusters that a disk is made of, where they are: finding them, reading them, writing those in place that may be.
@@ -49,25 +51,39 @@ export class Clusters {
   async read(position: number, segments: Segments, start: number, length: number): Promise<void> {
     const run = new Run();
     const scratch = new SegmentList();
-    for (let done = 0; done < length; done += run.length) {
-      const at = position + done;
-      await this.locate(at, length - done, run);
-      if (run.kind === 'data') {
-        const part = sliceSegments(segments, start + done, run.length, scratch);
-        const pending = this.image.data.read(run.host, part);
-        if (pending) await pending;
-      } else if (run.kind === 'compressed') {
-        const cluster = await this.#decompress(run.host, run.compressedLength, at);
-        const within = at % this.image.geometry.clusterSize;
-        scatter(segments, start + done, cluster.subarray(within, within + run.length));
-      } else {
-        const fromBacking = run.kind === 'zero' ? 0 : this.backedLength(at, run.length);
-        if (fromBacking > 0 && this.backing) {
-          await this.backing.read(at, sliceSegments(segments, start + done, fromBacking, scratch));
+    const decompressing = new Decompressing();
+    try {
+      for (let done = 0; done < length; done += run.length) {
+        const at = position + done;
+        await this.locate(at, length - done, run);
+        if (run.kind === 'data') {
+          const part = sliceSegments(segments, start + done, run.length, scratch);
+          const pending = this.image.data.read(run.host, part);
+          if (pending) await pending;
+        } else if (run.kind === 'compressed') {
+          const within = at % this.image.geometry.clusterSize;
+          const [offset, end] = [start + done, within + run.length];
+          if (length === run.length) {
+            const cluster = await this.#decompress(run.host, run.compressedLength, at);
+            scatter(segments, offset, cluster.subarray(within, end));
+          } else {
+            const cluster = this.#decompressOnce(run.host, run.compressedLength, at);
+            await decompressing.add(
+              cluster.then((bytes) => scatter(segments, offset, bytes.subarray(within, end))),
+            );
+          }
+        } else {
+          const fromBacking = run.kind === 'zero' ? 0 : this.backedLength(at, run.length);
+          if (fromBacking > 0 && this.backing) {
+            await this.backing.read(at, sliceSegments(segments, start + done, fromBacking, scratch));
+          }
+          zeroSegments(segments, start + done + fromBacking, run.length - fromBacking);
         }
-        zeroSegments(segments, start + done + fromBacking, run.length - fromBacking);
       }
+    } finally {
+      await decompressing.settle();
     }
+    decompressing.check();
   }
 
   /** How many of `length` bytes from `position` on the backing image has. */
@@ -75,26 +91,46 @@ export class Clusters {
     return this.backing ? Math.max(0, Math.min(length, this.backing.size - position)) : 0;
   }
 
+  /** A decompressed cluster, which is kept for the next one who reads a part of it. */
   async #decompress(host: number, length: number, position: number): Promise<Uint8Array> {
     const cached = this.#decompressed.get(host);
     if (cached) return cached;
     const { image } = this;
-    const bytes = new Uint8Array(length);
-    await image.storage.read(host, SegmentList.of(bytes));
-    const cluster = decompressCluster(image.header.compressionType, bytes, image.geometry.clusterSize);
-    if (!cluster) {
-      throw new DiskError(
-        'BAD_IMAGE',
-        `${image.storage.name}: the compressed cluster at offset ${host}, for position ${position} of the disk, ` +
-          `is no ${image.header.compressionType} data.`,
-      );
-    }
+    const bytes = await this.#compressedBytes(host, length);
+    const { clusterSize } = image.geometry;
+    const cluster = decompressCluster(image.header.compressionType, bytes, clusterSize);
+    if (!cluster) throw this.#notCompressed(host, position);
     const oldest = this.#decompressed.keys().next();
     if (this.#decompressed.size >= DECOMPRESSED_CLUSTERS && !oldest.done) {
       this.#decompressed.delete(oldest.value);
     }
     this.#decompressed.set(host, cluster);
     return cluster;
+  }
+
+  async #decompressOnce(host: number, length: number, position: number): Promise<Uint8Array> {
+    const { image } = this;
+    const bytes = await this.#compressedBytes(host, length);
+    const { clusterSize } = image.geometry;
+    const cluster = await decompressInPool(image.header.compressionType, bytes, clusterSize);
+    if (!cluster) throw this.#notCompressed(host, position);
+    return cluster;
+  }
+
+  async #compressedBytes(host: number, length: number): Promise<Uint8Array> {
+    const bytes = new Uint8Array(length);
+    const pending = this.image.storage.read(host, SegmentList.of(bytes));
+    if (pending) await pending;
+    return bytes;
+  }
+
+  #notCompressed(host: number, position: number): DiskError {
+    const { storage, header } = this.image;
+    return new DiskError(
+      'BAD_IMAGE',
+      `${storage.name}: the compressed cluster at offset ${host}, for position ${position} of the disk, ` +
+        `is no ${header.compressionType} data.`,
+    );
   }
 
   /** Writes as far as everything is allocated and belongs to this image alone. @returns the bytes written */
@@ -140,5 +176,31 @@ export class Clusters {
     } else {
       image.free(old.host, 1, punch);
     }
+  }
+}
+
+/** What a read has under way on the thread pool. It must be done, for better or worse, before the read is. */
+class Decompressing {
+  #tasks: Promise<void>[] = [];
+  #failure: { readonly cause: unknown } | undefined;
+
+  /** Waits only when a lot is under way. */
+  async add(task: Promise<void>): Promise<void> {
+    this.#tasks.push(
+      task.catch((cause: unknown) => {
+        this.#failure ??= { cause };
+      }),
+    );
+    if (this.#tasks.length >= MAX_DECOMPRESSING) await this.settle();
+  }
+
+  async settle(): Promise<void> {
+    await Promise.all(this.#tasks);
+    this.#tasks = [];
+  }
+
+  /** Throws what the first task that failed threw. */
+  check(): void {
+    if (this.#failure) throw this.#failure.cause;
   }
 }

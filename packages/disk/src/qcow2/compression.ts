@@ -1,5 +1,8 @@
-import { inflateRawSync, zstdDecompressSync } from 'node:zlib';
+import { promisify } from 'node:util';
+import { inflateRaw, inflateRawSync, type ZlibOptions, zstdDecompressSync } from 'node:zlib';
 import type { CompressionType } from './header.ts';
+
+const inflateInPool = promisify<Uint8Array, ZlibOptions, Uint8Array>(inflateRaw);
 
 /**
  * The contents of a compressed cluster; undefined when it is not one. `bytes` may go on after the compressed data.
@@ -16,6 +19,24 @@ export function decompressCluster(
       type === 'zlib'
         ? inflateRawSync(bytes, options)
         : zstdDecompressSync(bytes.subarray(0, zstdFrameLength(bytes)), options);
+    return out.length === clusterSize ? out : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * The same, where it helps on the thread pool: with zlib, which is slow. What zstd sets up there for a cluster takes longer
+ * than the cluster.
+ */
+export async function decompressInPool(
+  type: CompressionType,
+  bytes: Uint8Array,
+  clusterSize: number,
+): Promise<Uint8Array | undefined> {
+  if (type === 'zstd') return decompressCluster(type, bytes, clusterSize);
+  try {
+    const out = await inflateInPool(bytes, { maxOutputLength: clusterSize, chunkSize: clusterSize });
     return out.length === clusterSize ? out : undefined;
   } catch {
     return undefined;
