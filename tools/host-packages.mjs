@@ -26,6 +26,7 @@ const PACKAGES = {
     git: 'git',
     'libc6-dev-riscv64-cross': '/usr/riscv64-linux-gnu/include/stdio.h',
     lz4: 'lz4',
+    pciutils: 'lspci',
     'qemu-system-common': 'qemu-storage-daemon',
     'qemu-system-misc': 'qemu-system-riscv64',
     'qemu-system-x86': 'qemu-system-x86_64',
