@@ -1,4 +1,5 @@
-import { parentPort, workerData } from 'node:worker_threads';
+import { once } from 'node:events';
+import { parentPort } from 'node:worker_threads';
 import {
   attachBus,
   type Bus,
@@ -7,7 +8,7 @@ import {
   ByteRing,
   createBusAccess,
   type DeviceEnvironment,
-} from '@tsvmm/devices';
+} from '@tsvmm/devices/registers';
 import {
   attachInterrupts,
   attachVcpu,
@@ -19,7 +20,7 @@ import {
 } from '@tsvmm/hypervisor';
 import { GuestMemory, type GuestMemoryDescriptor } from '@tsvmm/vm-memory';
 
-/** What a vCPU thread is started with. */
+/** What a vCPU is started with: the first message to its thread. */
 export interface VcpuWorkerData {
   readonly vcpu: VcpuDescriptor;
   readonly interrupts: InterruptsDescriptor;
@@ -99,11 +100,12 @@ class BusExits implements ExitHandler {
   }
 }
 
-function post(event: VcpuWorkerEvent): void {
-  parentPort?.postMessage(event);
-}
+const port = parentPort;
+if (!port) throw new Error('This module is the body of VcpuThread: make one of those instead.');
+const post = (event: VcpuWorkerEvent) => port.postMessage(event);
 
-const data: VcpuWorkerData = workerData;
+const [message] = await once(port, 'message');
+const data: VcpuWorkerData = message;
 using vcpu = await attachVcpu(data.vcpu);
 using memory = GuestMemory.attach(data.memory);
 const environment: DeviceEnvironment = {

@@ -65,6 +65,8 @@ export interface VmConsole {
 }
 
 interface Parts {
+  /** Of vCPU 0. */
+  readonly bootThread: VcpuThread;
   readonly configuration: ResolvedConfiguration;
   readonly vm: Vm;
   readonly consoles: Consoles;
@@ -134,6 +136,7 @@ export class VirtualMachine implements AsyncDisposable {
     signal?.throwIfAborted();
 
     await using cleanup = new AsyncDisposableStack();
+    const bootThread = cleanup.use(new VcpuThread(0));
     await using images = new AsyncDisposableStack();
     const image = await openBootImage(resolved, images);
     const architecture = resolved.architecture ?? (await architectureOf(image));
@@ -182,6 +185,7 @@ export class VirtualMachine implements AsyncDisposable {
     });
     signal?.throwIfAborted();
     return new VirtualMachine({
+      bootThread,
       configuration: resolved,
       vm,
       consoles,
@@ -215,7 +219,7 @@ export class VirtualMachine implements AsyncDisposable {
     }
     this.#started = true;
     const { vm, devices, consoles, vcpuRegisters, bootRegisters, cleanup, log, configuration } = this.#parts;
-    const { processes } = this.#parts;
+    const { bootThread, processes } = this.#parts;
     await processes?.ready();
     void processes?.failure.then(({ message }) => this.#end({ kind: 'crash', reason: message }));
     const environment: IoEnvironmentData = {
@@ -250,8 +254,10 @@ export class VirtualMachine implements AsyncDisposable {
     };
     for (let id = 0; id < configuration.cpus.count; id++) {
       const data = { ...shared, registers: { ...vcpuRegisters, ...(id === 0 && bootRegisters) } };
-      const thread = cleanup.use(new VcpuThread(vm.createVcpu(id), data, moveDoorbells));
+      // They end before their machine does; to dispose of the first one twice does no harm.
+      const thread = cleanup.use(id === 0 ? bootThread : new VcpuThread(id));
       this.#threads.push(thread);
+      thread.start(vm.createVcpu(id), data, moveDoorbells);
       thread.stopped.then(
         (stop) => this.#stopped(stop),
         (error: unknown) => this.#fail(error),
