@@ -130,6 +130,21 @@ describe('disk check', () => {
     expect(qemuCheck('a').status).toBe(0);
   });
 
+  test('says of an image whose writer was killed that its counts will be made right', () => {
+    damaged(300, 1);
+    const path = join(directory, 'a');
+    const bytes = readFileSync(path);
+    // The dirty bit of the incompatible features.
+    bytes.writeUInt8(bytes.readUInt8(79) | 1, 79);
+    writeFileSync(path, bytes);
+    const { status, stdout } = disk('disk', 'check', 'a');
+    expect(status).toBe(3);
+    expect(stdout).toContain('Whoever writes to it next makes its counts right');
+    done('disk', 'check', '-r', 'leaks', 'a');
+    expect(JSON.parse(qemuImg('info', '--output=json', 'a'))).toMatchObject({ 'dirty-flag': false });
+    expect(qemuCheck('a').status).toBe(0);
+  });
+
   test('is not for raw images', () => {
     writeRaw('raw');
     expect(disk('disk', 'check', 'raw')).toEqual({
