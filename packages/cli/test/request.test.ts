@@ -16,7 +16,7 @@ function resolve(...args: string[]) {
 }
 
 describe('options become a configuration', () => {
-  const nothing = { params: [], blocks: [], serials: [], vhostUser: [] };
+  const nothing = { params: [], blocks: [], serials: [], inputs: [], vhostUser: [] };
   test.each<[string[], object]>([
     [[], nothing],
     [['Image'], { ...nothing, kernel: 'Image' }],
@@ -39,6 +39,27 @@ describe('options become a configuration', () => {
         serials: [
           { hardware: 'virtio-console', num: 2, name: 'agent' },
           { hardware: 'virtio-console', pciAddress: { bus: 0, device: 9, function: 0 } },
+        ],
+      },
+    ],
+    [
+      [
+        '--input',
+        'keyboard[path=k]',
+        '--mouse',
+        'm',
+        '--multi-touch',
+        't:800:600:Screen',
+        '--input',
+        'trackpad[p,width=9]',
+      ],
+      {
+        ...nothing,
+        inputs: [
+          { kind: 'keyboard', path: 'k' },
+          { kind: 'mouse', path: 'm' },
+          { kind: 'multi-touch', path: 't', width: 800, height: 600, name: 'Screen' },
+          { kind: 'trackpad', path: 'p', width: 9 },
         ],
       },
     ],

@@ -10,6 +10,8 @@ export const DEVICE_POLICIES: Readonly<Record<ProcessBackend['kind'], string>> =
   balloon: 'balloon_device',
   block: 'block_device',
   console: 'console_device',
+  // Its events come as a console's input does.
+  input: 'console_device',
   'multiport-console': 'console_device',
   rng: 'rng_device',
 };

@@ -164,6 +164,17 @@ export {
   type VirtioPciDescriptor,
   VirtioPciDevice,
 } from './virtio/device.ts';
+export { INPUT_EVENT_LENGTH, InputBackend } from './virtio/input/input-backend.ts';
+export {
+  INPUT_KINDS,
+  type InputKind,
+  inputEvents,
+  TOUCH_KINDS,
+  type TouchArea,
+  type TouchKind,
+  touchEvents,
+} from './virtio/input/kinds.ts';
+export { type InputAxis, type InputDescription, inputModel } from './virtio/input/model.ts';
 export type { BrokenDevice, DeviceLifecycleOptions } from './virtio/lifecycle.ts';
 export { VirtqueueError, type VirtqueueErrorCode } from './virtio/queue/errors.ts';
 export { PackedQueue } from './virtio/queue/packed-queue.ts';

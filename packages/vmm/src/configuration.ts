@@ -10,6 +10,7 @@ import { open, stat } from 'node:fs/promises';
 import { DEBUGCON_PORT, type PciAddress } from '@tsvmm/devices';
 import { type BoardConfiguration, type ResolvedBoard, resolveBoard } from './board-configuration.ts';
 import { ConfigurationError, type ConfigurationErrorCode } from './configuration-error.ts';
+import { type InputConfiguration, type ResolvedInput, resolveInputs } from './input-configuration.ts';
 import { checkSandbox, resolveSandbox, type SandboxConfiguration } from './sandbox-configuration.ts';
 import {
   type ResolvedVhostUser,
@@ -164,6 +165,8 @@ export interface VirtualMachineConfiguration extends BoardConfiguration {
   readonly vhostUser?: readonly VhostUserConfiguration[];
   /** Milliseconds to wait for a back end of `vhostUser` that is not there yet; default 0. */
   readonly vhostUserConnectTimeLimit?: number;
+  /** Keyboards, mice and what else events come from. */
+  readonly inputs?: readonly InputConfiguration[];
   /** Give the guest a source of random numbers (virtio-rng); default true. */
   readonly rng?: boolean;
   /** Have a memory balloon (virtio-balloon), with which the host takes memory from the guest; default true. */
@@ -224,6 +227,7 @@ export interface ResolvedConfiguration extends ResolvedBoard {
   readonly serials: readonly ResolvedSerial[];
   readonly rng: boolean;
   readonly sandbox: SandboxConfiguration | false;
+  readonly inputs: readonly ResolvedInput[];
   readonly vhostUser: readonly ResolvedVhostUser[];
   readonly vhostUserConnectTimeLimit: number;
   readonly balloon: Required<BalloonConfiguration> | undefined;
@@ -284,6 +288,7 @@ export function validateConfiguration(configuration: VirtualMachineConfiguration
     ),
     rng: configuration.rng ?? true,
     sandbox: resolveSandbox(configuration.sandbox ?? {}),
+    inputs: resolveInputs(configuration),
     vhostUser: resolveVhostUser(configuration),
     vhostUserConnectTimeLimit: configuration.vhostUserConnectTimeLimit ?? 0,
     balloon: resolveBalloon(configuration.balloon ?? true),

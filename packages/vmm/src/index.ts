@@ -29,6 +29,7 @@ export {
 } from './configuration.ts';
 export { ConfigurationError, type ConfigurationErrorCode } from './configuration-error.ts';
 export { VirtualMachineError, type VirtualMachineErrorCode } from './errors.ts';
+export type { InputConfiguration } from './input-configuration.ts';
 export type { Log, LogRecord } from './log.ts';
 export { preferredArchitecture } from './preferred-architecture.ts';
 export type { SandboxConfiguration } from './sandbox-configuration.ts';

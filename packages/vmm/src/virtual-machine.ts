@@ -28,6 +28,7 @@ import { boardFor, hostArchitecture } from './machine/boards.ts';
 import { type Consoles, createConsoles } from './machine/consoles.ts';
 import { DeviceProcesses } from './machine/device-processes.ts';
 import { createDevices, type Devices } from './machine/devices.ts';
+import { createInputs } from './machine/inputs.ts';
 import { PanicWatch } from './panic-watch.ts';
 import type { SandboxConfiguration } from './sandbox-configuration.ts';
 import { VcpuThread } from './vcpu-thread.ts';
@@ -173,7 +174,8 @@ export class VirtualMachine implements AsyncDisposable {
     const platform = cleanup.use(board.createPlatformDevices(environment, onFailure));
     const processes = resolved.sandbox === false ? undefined : startProcesses(resolved.sandbox, log);
     cleanup.use(processes);
-    const devices = cleanup.use(await createDevices(resolved, board, platform, consoles, processes));
+    const inputs = cleanup.use(await createInputs(resolved.inputs, log));
+    const devices = cleanup.use(await createDevices(resolved, board, platform, consoles, inputs, processes));
     signal?.throwIfAborted();
 
     const bootRegisters = await board.boot(vm.memory, {

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { watch } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fetchGuest } from '@tsvmm/guest-image';
@@ -59,16 +60,43 @@ class Shell {
   }
 }
 
+/** A program that has a socket for one to connect to. */
+async function listen(path: string) {
+  const server = createServer().listen(path);
+  await once(server, 'listening');
+  const connection = once(server, 'connection').then(([socket]) => socket as Socket);
+  return {
+    path,
+    connection,
+    [Symbol.asyncDispose]: async () => {
+      (await connection).destroy();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}
+
+/** struct virtio_input_event. */
+function inputEvent(type: number, code: number, value: number): Buffer {
+  const bytes = Buffer.alloc(8);
+  bytes.writeUInt16LE(type, 0);
+  bytes.writeUInt16LE(code, 2);
+  bytes.writeInt32LE(value, 4);
+  return bytes;
+}
+
 test("Linux's drivers work the devices", { timeout: 300_000 }, async () => {
   const guest = await fetchGuest({ architecture: 'riscv64' });
   const [log, agent, agentInput] = ['console.log', 'agent', 'agent-input'].map((name) => join(folder, name));
   if (!log || !agent || !agentInput) throw new Error('three names make three paths');
   await writeFile(agentInput, 'from the host\n');
+  await using keyboard = await listen(join(folder, 'keyboard.sock'));
   await using vm = await VirtualMachine.create({
     kernel: guest.kernel,
     initrd: guest.initrd,
     memory: { sizeMiB: 256, initialMiB: 224 },
     balloon: { pageReporting: true },
+    inputs: [{ kind: 'keyboard', path: keyboard.path }],
     serials: [
       { hardware: 'virtio-console', num: 1, type: 'file', path: join(folder, 'hvc0') },
       { hardware: 'virtio-console', num: 2, name: 'agent', type: 'file', path: agent, input: agentInput },
@@ -90,6 +118,27 @@ test("Linux's drivers work the devices", { timeout: 300_000 }, async () => {
   // What came before somebody read was not lost.
   expect(await shell.run('head -n 1 /dev/vport1p0')).toMatch(/^from the host$/m);
   await shell.run('echo to the host > /dev/vport1p0; echo one > /dev/hvc0; tty');
+
+  // ---- Input: keys reach the guest's programs, and what they do with LEDs the host
+  const name = await shell.run(
+    'cat /sys/class/input/event0/device/name; cat /sys/class/input/event0/device/uniq',
+  );
+  expect(name).toMatch(/^tsvmm Virtio Keyboard 0\nvirtio-keyboard-0$/m);
+  const socket = await keyboard.connection;
+  // Open before the keys come; each event has 24 bytes there, of which the last 8 are the device's.
+  await shell.run(
+    'exec 3< /dev/input/event0; head -c 96 <&3 | hexdump -v -e \'8/1 "%02x" "\\n"\' > /tmp/keys & exec 3<&-',
+  );
+  const press = [inputEvent(1, 30, 1), inputEvent(0, 0, 0), inputEvent(1, 30, 0), inputEvent(0, 0, 0)];
+  socket.write(Buffer.concat(press));
+  const keys = await shell.run('wait; cat /tmp/keys');
+  const seen = keys.split('\n').filter((line) => /^[0-9a-f]{16}$/.test(line));
+  expect(seen.filter((_line, index) => index % 3 === 2)).toEqual(press.map((event) => event.toString('hex')));
+  const zeroes = '\\0'.repeat(16);
+  const said = once(socket, 'data');
+  await shell.run(`printf '${zeroes}\\21\\0\\1\\0\\1\\0\\0\\0' > /dev/input/event0`);
+  const [status] = await said;
+  expect((status as Buffer).subarray(0, 8)).toEqual(inputEvent(0x11, 1, 1));
 
   // ---- Balloon
   const { balloon } = vm;

@@ -127,19 +127,7 @@ export const NOT_BUILT_OPTIONS: readonly OptionDefinition[] = [
     'x-display',
   ]),
   ...unbuiltOptions('Graphics, input and sound', replacedBy('--gpu displays=[[…]]'), ['gpu-display']),
-  ...unbuiltOptions('Graphics, input and sound', 'Type on the console: --serial type=stdout,stdin,console.', [
-    'input',
-  ]),
-  ...unbuiltOptions('Graphics, input and sound', replacedBy('--input'), [
-    'evdev',
-    'keyboard',
-    'mouse',
-    'multi-touch',
-    'rotary',
-    'single-touch',
-    'switches',
-    'trackpad',
-  ]),
+  ...unbuiltOptions('Graphics, input and sound', replacedBy('--input evdev'), ['evdev']),
   ...unbuiltOptions('Graphics, input and sound', 'Leave it out: the guest has no sound yet.', [
     'sound',
     'virtio-snd',

@@ -4,6 +4,7 @@ import type { OptionDefinition } from './definition.ts';
 import { DISK_OPTIONS } from './disks.ts';
 import { GUEST_OPTIONS } from './guest.ts';
 import { HYPERVISOR_OPTIONS } from './hypervisor.ts';
+import { INPUT_OPTIONS } from './input.ts';
 import { ISOLATION_OPTIONS } from './isolation.ts';
 import { MACHINE_OPTIONS } from './machine.ts';
 import { NOT_BUILT_OPTIONS } from './not-built.ts';
@@ -16,6 +17,7 @@ export const RUN_OPTIONS: readonly OptionDefinition[] = [
   ...BOARD_OPTIONS,
   ...DISK_OPTIONS,
   ...CONSOLE_OPTIONS,
+  ...INPUT_OPTIONS,
   ...VHOST_USER_OPTIONS,
   ...HYPERVISOR_OPTIONS,
   ...ISOLATION_OPTIONS,

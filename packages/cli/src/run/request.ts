@@ -6,6 +6,7 @@ import type {
   ConfigurationOption,
   CpusConfiguration,
   HypervisorConfiguration,
+  InputConfiguration,
   MemoryConfiguration,
   SandboxConfiguration,
   SerialConfiguration,
@@ -15,6 +16,7 @@ import type {
 import { UsageError } from '../errors.ts';
 import type { CommandLine, GivenOption } from '../parse.ts';
 import { pciValue, smbiosValue } from './board-values.ts';
+import { inputValue, socketValue, touchValue } from './input-values.ts';
 import { sandboxValue } from './sandbox-value.ts';
 import {
   blockValue,
@@ -49,6 +51,7 @@ interface Draft {
   asyncExecutor?: AsyncExecutor;
   blocks: BlockConfiguration[];
   serials: SerialConfiguration[];
+  inputs: InputConfiguration[];
   vhostUser: VhostUserConfiguration[];
   vhostUserConnectTimeLimit?: number;
   hypervisor?: HypervisorConfiguration;
@@ -60,7 +63,7 @@ interface Draft {
   rtc?: boolean;
 }
 
-type ListField = 'params' | 'blocks' | 'serials' | 'vhostUser';
+type ListField = 'params' | 'blocks' | 'serials' | 'inputs' | 'vhostUser';
 
 interface Handler {
   /** The field of the configuration that the option is about. */
@@ -143,6 +146,14 @@ export const HANDLERS: Readonly<Record<string, Handler>> = {
   rwroot: add('blocks', blockValue),
   'async-executor': set('asyncExecutor', executorValue),
   serial: add('serials', serialValue),
+  input: add('inputs', inputValue),
+  keyboard: add('inputs', (given) => socketValue('keyboard', given)),
+  mouse: add('inputs', (given) => socketValue('mouse', given)),
+  rotary: add('inputs', (given) => socketValue('rotary', given)),
+  switches: add('inputs', (given) => socketValue('switches', given)),
+  'single-touch': add('inputs', (given) => touchValue('single-touch', given)),
+  'multi-touch': add('inputs', (given) => touchValue('multi-touch', given)),
+  trackpad: add('inputs', (given) => touchValue('trackpad', given)),
   bios: set('bios', text),
   smbios: {
     field: 'smbios',
@@ -181,7 +192,7 @@ export const HANDLERS: Readonly<Record<string, Handler>> = {
  * @throws {UsageError} if a value cannot be read
  */
 export function runRequest(line: Pick<CommandLine, 'options' | 'operands'>): RunRequest {
-  const draft: Draft = { params: [], blocks: [], serials: [], vhostUser: [] };
+  const draft: Draft = { params: [], blocks: [], serials: [], inputs: [], vhostUser: [] };
   const origins = new Map<ConfigurationOption, GivenOption[]>();
   for (const given of line.options) {
     const handler = HANDLERS[given.definition.name];

@@ -3,6 +3,7 @@ import {
   type BackendEnvironment,
   ByteRing,
   ConsoleBackend,
+  InputBackend,
   MultiportConsoleBackend,
   openBackend,
   type VirtioBackend,
@@ -24,30 +25,39 @@ export async function openProcessBackend(
   environment: BackendEnvironment,
 ): Promise<OpenedBackend> {
   if (descriptor.kind === 'console') {
-    const stream = openStream(descriptors[0], descriptor.hasInput);
+    const stream = openStream(descriptors[0], inputRing(descriptor));
     return withStreams(new ConsoleBackend(stream.output, stream.input, descriptor.options), [stream]);
   }
   if (descriptor.kind === 'multiport-console') {
-    const streams = descriptor.ports.map(({ name, console, hasInput }, index) => {
-      return { name, console, ...openStream(descriptors[index], hasInput) };
+    const streams = descriptor.ports.map((port, index) => {
+      const { name, console } = port;
+      return { name, console, ...openStream(descriptors[index], inputRing(port)) };
     });
     return withStreams(new MultiportConsoleBackend(streams), streams);
+  }
+  if (descriptor.kind === 'input') {
+    const events = ByteRing.create();
+    const stream = openStream(descriptors[0], events);
+    return withStreams(new InputBackend(events, stream.output), [stream]);
   }
   const backend = await openBackend(descriptor, environment);
   return { backend, close: async () => await backend[Symbol.asyncDispose]() };
 }
 
-/** A console's port: the rings that the back end works with, and what carries them to the process that started this one. */
+/** A console's port, or the events of an input device: the rings that the back end works with, and what carries them to the process that started this one. */
 interface Stream {
   readonly output: ByteRing;
   readonly input: ByteRing | undefined;
   readonly link: RingLink;
 }
 
-function openStream(socket: FileDescriptor | undefined, hasInput: boolean): Stream {
-  if (socket === undefined) throw new Error('a console came without the socket of its port');
+function inputRing({ hasInput }: { readonly hasInput: boolean }): ByteRing | undefined {
+  return hasInput ? ByteRing.create() : undefined;
+}
+
+function openStream(socket: FileDescriptor | undefined, input: ByteRing | undefined): Stream {
+  if (socket === undefined) throw new Error('a device came without the socket of its stream');
   const output = ByteRing.create();
-  const input = hasInput ? ByteRing.create() : undefined;
   return { output, input, link: new RingLink(new UnixSocket(socket), { from: output, to: input }) };
 }
 

@@ -23,6 +23,8 @@ import {
   type PortOptions,
   type PortStreams,
 } from './console/multiport.ts';
+import { InputBackend } from './input/input-backend.ts';
+import { type InputDescription, inputModel } from './input/model.ts';
 import type { RemoteDescriptor } from './remote/remote-backend.ts';
 import { RngBackend, rngModel } from './rng/rng.ts';
 import type { VirtioDeviceModel } from './transport/registers.ts';
@@ -77,6 +79,7 @@ export type BackendDescriptor =
     }
   | { readonly kind: 'rng' }
   | { readonly kind: 'balloon' }
+  | { readonly kind: 'input'; readonly input: SharedArrayBuffer; readonly output: SharedArrayBuffer }
   | RemoteDescriptor;
 
 /** A back end that is opened in the process that attaches it. */
@@ -105,6 +108,7 @@ export interface VirtioPciDescriptor {
 
 const BLOCK_CLASS: PciClass = { baseClass: 0x01, subclass: 0x80 };
 const CONSOLE_CLASS: PciClass = { baseClass: 0x07, subclass: 0x80 };
+const INPUT_CLASS: PciClass = { baseClass: 0x09, subclass: 0x80 };
 const RNG_CLASS: PciClass = { baseClass: 0x08, subclass: 0x80 };
 const BALLOON_CLASS: PciClass = { baseClass: 0x08, subclass: 0x80 };
 
@@ -182,6 +186,22 @@ export class VirtioPciDevice implements PciDevice {
   /** A source of random numbers. */
   static rng(): VirtioPciDevice {
     return new VirtioPciDevice('virtio-rng', rngModel(), RNG_CLASS, { kind: 'rng' });
+  }
+
+  /**
+   * An input device.
+   * @param events what the guest gets: struct virtio_input_event, one after the other
+   * @param status what it says, in the same form
+   * @throws DeviceError BAD_OPTION
+   */
+  static input(description: InputDescription, events: ByteRing, status: ByteRing): VirtioPciDevice {
+    const backend: BackendDescriptor = { kind: 'input', input: events.state, output: status.state };
+    return new VirtioPciDevice(
+      `virtio-input ${description.name}`,
+      inputModel(description),
+      INPUT_CLASS,
+      backend,
+    );
   }
 
   /** A balloon that takes memory from the guest. */
@@ -304,6 +324,8 @@ export async function openBackend(
       );
     case 'rng':
       return new RngBackend();
+    case 'input':
+      return new InputBackend(new ByteRing(descriptor.input), new ByteRing(descriptor.output));
     case 'balloon':
       return new BalloonBackend();
   }

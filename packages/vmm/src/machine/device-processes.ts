@@ -139,6 +139,8 @@ export class DeviceProcesses implements AsyncDisposable {
         const descriptors = backend.ports.map((port) => this.#link(port, owned));
         return { name, model, backend: { kind: 'multiport-console', ports }, descriptors };
       }
+      case 'input':
+        return { name, model, backend: { kind: 'input' }, descriptors: [this.#link(backend, owned)] };
       default:
         return { name, model, backend };
     }

@@ -15,6 +15,7 @@ import { ConfigurationError } from '../configuration-error.ts';
 import type { ResolvedVhostUser } from '../vhost-user-configuration.ts';
 import type { Consoles } from './consoles.ts';
 import type { DeviceProcesses } from './device-processes.ts';
+import type { Inputs } from './inputs.ts';
 
 /** Everything on the machine's buses, before the guest starts. */
 export interface Devices extends Disposable {
@@ -31,7 +32,7 @@ export interface Devices extends Disposable {
 
 /**
  * Creates the devices, starts their processes (unless a thread is to serve them), and gives them addresses, in crosvm's order
- * of PCI slots: console, block, rng, balloon, xHCI, pvpanic. The xHCI, which is not there yet, keeps its own, so that guests
+ * of PCI slots: console, block, rng, input, balloon, xHCI, pvpanic. The xHCI, which is not there yet, keeps its own, so that guests
  * find the others where crosvm has them.
  *
  * @throws DeviceError when an image cannot be opened, or there is no room
@@ -41,6 +42,7 @@ export async function createDevices(
   board: Board,
   platform: PlatformDevices,
   consoles: Consoles,
+  inputs: Inputs,
   processes: DeviceProcesses | undefined,
 ): Promise<Devices> {
   using cleanup = new DisposableStack();
@@ -66,6 +68,7 @@ export async function createDevices(
   if (configuration.rng) {
     add(VirtioPciDevice.rng());
   }
+  for (const device of inputs.virtioDevices) add(device);
   const balloon = configuration.balloon === undefined ? undefined : pci.virtioDevices.length;
   if (configuration.balloon !== undefined) {
     pci.add(VirtioPciDevice.balloon(configuration.balloon));

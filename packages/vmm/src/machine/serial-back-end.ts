@@ -41,8 +41,8 @@ function sinkOptions({ type, path = '' }: ResolvedSerial): SerialSinkOptions {
   }
 }
 
-/** Gives the console what the source has, no faster than the guest takes it. */
-async function carry(
+/** Gives a device what the source has, no faster than the guest takes it. */
+export async function carry(
   source: AsyncIterable<Uint8Array>,
   name: string,
   input: SerialInput,

@@ -80,7 +80,31 @@ export interface VirtioDeviceModel {
   readonly config: Uint8Array;
   /** What of the configuration the driver can write; nothing unless given. */
   readonly writableConfig?: ConfigRange;
+  /** What the configuration shows by what the driver writes to its first two bytes: input devices' is made of these. */
+  readonly configPages?: readonly ConfigPage[];
 }
+
+/** A page of struct virtio_input_config (section 5.8.4). */
+export interface ConfigPage {
+  /** The driver's two bytes. */
+  readonly select: number;
+  readonly subselect: number;
+  /** At most 128 bytes, whose number the third byte says, and which begin at the ninth. */
+  readonly data: Uint8Array;
+}
+
+/** How a driver's writes change the device-specific configuration. */
+export type ConfigWrites = Pick<VirtioDeviceModel, 'writableConfig' | 'configPages'>;
+
+/** A page by the first two bytes as one number. */
+interface SelectedPage {
+  readonly selection: number;
+  readonly data: Uint8Array;
+}
+
+const PAGE_SIZE_FIELD = 2;
+const PAGE_DATA = 8;
+const PAGE_DATA_LENGTH = 128;
 
 /** Bytes of the device-specific configuration, from `start` up to but not including `end`. */
 export interface ConfigRange {
@@ -160,15 +184,19 @@ export class VirtioRegisters {
   readonly #hooks: TransportHooks;
   readonly #config: DataView;
   readonly #writableConfig: ConfigRange | undefined;
+  readonly #configPages: readonly SelectedPage[] | undefined;
 
-  constructor(buffer: SharedArrayBuffer, hooks: TransportHooks, writableConfig?: ConfigRange) {
+  constructor(buffer: SharedArrayBuffer, hooks: TransportHooks, writes: ConfigWrites = {}) {
     this.state = virtioLayout.attach(buffer);
     this.mutex = new SharedMutex(this.state.lock);
     this.#queues = Array.from({ length: this.state.queueCount }, (_, index) =>
       attachQueueState(buffer, index),
     );
     this.#hooks = hooks;
-    this.#writableConfig = writableConfig;
+    this.#writableConfig = writes.writableConfig;
+    this.#configPages = writes.configPages?.map(({ select, subselect, data }) => {
+      return { selection: select | (subselect << 8), data };
+    });
     const { config } = this.state;
     this.#config = new DataView(config.buffer, config.byteOffset, config.byteLength);
   }
@@ -224,10 +252,21 @@ export class VirtioRegisters {
       else if (access.size === 2) this.#config.setUint16(offset, access.low, true);
       else this.#config.setUint32(offset, access.low, true);
       if (access.size === 8) this.#config.setUint32(offset + 4, access.high, true);
+      if (this.#configPages !== undefined) this.#showPage(this.#configPages);
     } finally {
       this.mutex.unlock();
     }
     if (this.state.phase.load() === Phase.active) this.#hooks.signalControl();
+  }
+
+  /** Shows what the driver has selected, or nothing. */
+  #showPage(pages: readonly SelectedPage[]): void {
+    const selection = this.#config.getUint16(0, true);
+    const page = pages.find((candidate) => candidate.selection === selection);
+    const { config } = this.state;
+    config.fill(0, PAGE_DATA, PAGE_DATA + PAGE_DATA_LENGTH);
+    config[PAGE_SIZE_FIELD] = page?.data.length ?? 0;
+    if (page !== undefined) config.set(page.data, PAGE_DATA);
   }
 
   #readWord(offset: number): number {

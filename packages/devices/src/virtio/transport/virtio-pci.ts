@@ -13,7 +13,7 @@ import type { PciFunction } from '../../pci/root.ts';
 import { VirtioPciInterrupt } from './interrupt.ts';
 import {
   COMMON_CONFIG_LENGTH,
-  type ConfigRange,
+  type ConfigWrites,
   createDeviceState,
   type VirtioDeviceModel,
   VirtioRegisters,
@@ -61,8 +61,8 @@ export interface VirtioPciParts {
   readonly state: SharedArrayBuffer;
   /** Where VIRTIO_PCI_CAP_PCI_CFG is in configuration space. */
   readonly pciCfgCapability: number;
-  /** What of the device-specific configuration the driver can write. */
-  readonly writableConfig: ConfigRange | undefined;
+  /** What the driver's writes to the device-specific configuration do. */
+  readonly configWrites: ConfigWrites;
 }
 
 /** A guest's write here wakes the queue's back end: what a hypervisor registers to do without leaving the vCPU. */
@@ -109,7 +109,10 @@ export function createVirtioPciParts(model: VirtioDeviceModel, pciClass: PciClas
     msix,
     state: createDeviceState(model),
     pciCfgCapability,
-    writableConfig: model.writableConfig,
+    configWrites: {
+      ...(model.writableConfig && { writableConfig: model.writableConfig }),
+      ...(model.configPages && { configPages: model.configPages }),
+    },
   };
 }
 
@@ -156,7 +159,7 @@ export class VirtioPciFunction implements PciFunction {
       signalControl: () => wiring.control.signal(),
       resetInterrupts: () => void this.#interrupt.acknowledge(),
     };
-    this.#registers = new VirtioRegisters(parts.state, hooks, parts.writableConfig);
+    this.#registers = new VirtioRegisters(parts.state, hooks, parts.configWrites);
   }
 
   readBar(_bar: number, access: BusAccess): void {
