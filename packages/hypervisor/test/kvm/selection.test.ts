@@ -1,11 +1,12 @@
-import { chownSync, mkdtempDisposableSync, readFileSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, chownSync, mkdtempDisposableSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { explainOpenFailure, hasHardwareVirtualization, hostFacts } from '../../src/kvm/host.ts';
 import { KvmHypervisor } from '../../src/kvm/kvm-hypervisor.ts';
 import { selectHypervisor } from '../../src/selection.ts';
-import { hasX86Kvm } from './support.ts';
+import { hasKvm, hasX86Kvm } from './support.ts';
 
 const cpu = (...flags: readonly string[]) => ({
   architecture: 'x64' as const,
@@ -47,9 +48,9 @@ describe('what is missing, and what to do about it', () => {
   });
 });
 
-describe('asking for KVM where it is not', () => {
-  const own = process.arch === 'x64' ? 'x86_64' : process.arch === 'arm64' ? 'aarch64' : 'riscv64';
+const own = process.arch === 'x64' ? 'x86_64' : process.arch === 'arm64' ? 'aarch64' : 'riscv64';
 
+describe('asking for KVM where it is not', () => {
   it('is an error that names the device', async () => {
     for (const device of ['/nowhere/kvm', '/dev/null', '/etc/passwd', '/']) {
       await expect(selectHypervisor('kvm', own, { kvmDevice: device })).rejects.toThrow(
@@ -65,6 +66,46 @@ describe('asking for KVM where it is not', () => {
     );
   });
 });
+
+/** Says what an ordinary user is told who asks for KVM with a device; what it needs to load is loaded before. */
+const AS_NOBODY = `
+  const [, module, device, architecture] = process.argv;
+  const { selectHypervisor } = await import(module);
+  const ask = (kind, architecture) =>
+    selectHypervisor(kind, architecture, { kvmDevice: device }).then(
+      ({ reason }) => ({ reason }),
+      ({ name, code, message }) => ({ name, code, message }),
+    );
+  await ask('auto', 'riscv64');
+  process.setgroups([]);
+  process.setgid(65534);
+  process.setuid(65534);
+  console.log(JSON.stringify([await ask('kvm', architecture), await ask('auto', 'riscv64')]));
+`;
+
+// Only root can become somebody else.
+if (hasKvm && process.getuid?.() === 0) {
+  it('is an error that names permission and group, for a user who may not open the device', () => {
+    using directory = mkdtempDisposableSync(join(tmpdir(), 'tsvmm-'));
+    chmodSync(directory.path, 0o755);
+    const device = join(directory.path, 'kvm');
+    execFileSync('mknod', ['-m', '660', device, 'c', '10', '232']);
+    chownSync(device, 0, 1);
+    const group = readFileSync('/etc/group', 'utf8').match(/^([^:]*):[^:]*:1:/m)?.[1];
+    const module = new URL('../../dist/index.js', import.meta.url).href;
+    const script = ['--no-warnings', '--input-type=module', '-e', AS_NOBODY, module, device, own];
+    const [asked, chosen] = JSON.parse(execFileSync(process.execPath, script, { encoding: 'utf8' }));
+    const remedy = `this user may not use ${device}: join its group with 'sudo usermod -aG ${group} `;
+    expect(asked).toEqual({
+      name: 'HypervisorError',
+      code: 'UNAVAILABLE',
+      message: expect.stringContaining(remedy),
+    });
+    const why = own === 'riscv64' ? remedy : 'not KVM';
+    expect(chosen.reason).toMatch(/^software CPU, not KVM: /);
+    expect(chosen.reason).toContain(why);
+  });
+}
 
 describe('choosing automatically', () => {
   it('takes software CPUs for guests that KVM does not run, and says why', async () => {
