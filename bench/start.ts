@@ -8,7 +8,7 @@ import type { BenchmarkRow } from './run.ts';
 
 const BIN = fileURLToPath(new URL('../packages/cli/bin/tsvmm.js', import.meta.url));
 const ROUNDS = 15;
-const DISKS = 4;
+const DISKS = 3;
 
 /** SBI's debug console (DBCN) writes one byte; then nothing happens any more. */
 const KERNEL = [
@@ -33,7 +33,7 @@ export async function run(report: (row: BenchmarkRow) => void): Promise<void> {
     truncateSync(disk, 2 ** 20);
   }
   const args = [
-    ...['run', '--no-balloon', '--serial', 'hardware=virtio-console,type=stdout,console'],
+    ...['run', '--serial', 'hardware=virtio-console,type=stdout,console'],
     ...disks.flatMap((disk) => ['-b', disk]),
     kernel,
   ];
@@ -88,7 +88,7 @@ function proportionalSize(pid: number): number {
 
 /** The same of as many nodes that do nothing. */
 async function emptyNode(): Promise<number> {
-  const children = Array.from({ length: DISKS + 2 }, () =>
+  const children = Array.from({ length: DISKS + 3 }, () =>
     spawn(process.execPath, ['-e', 'console.log(1); setInterval(() => {}, 1e6)'], {
       stdio: ['ignore', 'pipe', 'inherit'],
     }),

@@ -46,8 +46,8 @@ describe("a running machine's devices", () => {
     await using vm = await VirtualMachine.create(machine);
     await vm.start();
     const devices = children().filter((pid) => !others.has(pid));
-    // Console, disk and random numbers.
-    expect(devices).toHaveLength(3);
+    // Console, disk, random numbers and balloon.
+    expect(devices).toHaveLength(4);
     for (const pid of devices) {
       for (const thread of readdirSync(`/proc/${pid}/task`).map(Number)) {
         const fields = status(thread);
@@ -73,7 +73,12 @@ describe("a running machine's devices", () => {
 
   it('end it when one of them dies, and are named', async () => {
     const others = new Set(children());
-    await using vm = await VirtualMachine.create({ ...machine, blocks: [], serials: [{ type: 'sink' }] });
+    await using vm = await VirtualMachine.create({
+      ...machine,
+      blocks: [],
+      balloon: false,
+      serials: [{ type: 'sink' }],
+    });
     await vm.start();
     const [rng] = children().filter((pid) => !others.has(pid));
     process.kill(rng ?? -1, 'SIGKILL');

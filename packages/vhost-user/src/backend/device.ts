@@ -333,6 +333,9 @@ export class VhostUserDevice implements Disposable {
       }
       case FrontendRequest.GET_CONFIG:
         return this.#readConfig(reader);
+      case FrontendRequest.SET_CONFIG:
+        this.#writeConfig(reader);
+        return undefined;
       case FrontendRequest.SET_BACKEND_REQ_FD:
         this.#frontend?.[Symbol.dispose]();
         this.#frontend = new FrontendChannel(oneOf(descriptors, reader).duplicate());
@@ -471,6 +474,22 @@ export class VhostUserDevice implements Disposable {
   #baseOf({ ring, state, base }: RingSlot): number {
     if (!ring.isStarted) return base;
     return this.#isPacked ? packedBase(state.nextAvailable, state.nextUsed, state.size) : state.nextAvailable;
+  }
+
+  /** The driver wrote to the configuration; where it may not, that is nothing. */
+  #writeConfig(reader: PayloadReader): void {
+    const offset = reader.u32();
+    reader.u32();
+    reader.u32();
+    const bytes = reader.rest();
+    if (offset + bytes.length > CONFIG_LENGTH) {
+      throw reader.error(`${bytes.length} bytes at ${offset} are not in a configuration of ${CONFIG_LENGTH}`);
+    }
+    const { start, end } = this.#options.model.writableConfig ?? { start: 0, end: 0 };
+    const [from, to] = [Math.max(start, offset), Math.min(end, offset + bytes.length)];
+    if (from >= to) return;
+    this.#config.set(bytes.subarray(from - offset, to - offset), from);
+    this.#options.backend.configWritten?.();
   }
 
   #readConfig(reader: PayloadReader): Uint8Array {

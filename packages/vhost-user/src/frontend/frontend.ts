@@ -125,6 +125,13 @@ export class VhostUserFrontend implements RemoteBackend {
     await this.#converse((client) => stopQueue(client, index));
   }
 
+  async writeConfig(offset: number, bytes: Uint8Array): Promise<void> {
+    this.#config.set(bytes, offset);
+    await this.#converse((client) =>
+      client.tell(FrontendRequest.SET_CONFIG, payload.config(offset, 0, bytes)),
+    );
+  }
+
   async reset(): Promise<void> {
     const activation = this.#activation;
     this.#activation = undefined;

@@ -71,7 +71,7 @@ export async function createDevices(
   for (const device of inputs.virtioDevices) add(device);
   const balloon = configuration.balloon === undefined ? undefined : pci.virtioDevices.length;
   if (configuration.balloon !== undefined) {
-    pci.add(VirtioPciDevice.balloon(configuration.balloon));
+    add(VirtioPciDevice.balloon(configuration.balloon));
   }
   for (const [index, device] of configuration.vhostUser.entries()) {
     pci.add(await createVhostUser(device, index, configuration.vhostUserConnectTimeLimit), device.pciAddress);

@@ -52,6 +52,8 @@ export interface RemoteBackend extends AsyncDisposable {
   startQueue(queue: RemoteQueue): Promise<void>;
   /** Resolves when the back end does not touch the queue any more. */
   stopQueue(index: number): Promise<void>;
+  /** The driver has written these bytes to the device-specific configuration. */
+  writeConfig(offset: number, bytes: Uint8Array): Promise<void>;
   /** Resolves when the back end does not touch guest memory any more. It never rejects: a back end that has gone does not. */
   reset(): Promise<void>;
 }

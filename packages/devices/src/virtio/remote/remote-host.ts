@@ -28,10 +28,13 @@ export class RemoteHost {
   #following: Promise<void> | undefined;
   /** Queues that the back end has. */
   readonly #started = new Set<number>();
+  /** The device-specific configuration as the back end has it. */
+  readonly #config: Uint8Array;
 
   private constructor(options: RemoteHostOptions) {
     const { interrupt, kicks } = options;
     this.#lifecycle = new DeviceLifecycle(options);
+    this.#config = this.#driverConfig().slice(0, options.descriptor.configLength);
     this.#kicks = kicks;
     this.#calls = kicks.map(() => EventFd.create());
     this.#watchers = this.#calls.map((call, index) => call.onReadable(() => interrupt.queue(index)));
@@ -50,10 +53,7 @@ export class RemoteHost {
         queueSizes: host.#lifecycle.queues.map(({ maxSize }) => maxSize),
         config,
         events: {
-          configChanged: (bytes) =>
-            host.#lifecycle.changeConfig((view) => {
-              new Uint8Array(view.buffer, view.byteOffset, view.byteLength).set(bytes);
-            }),
+          configChanged: (bytes) => host.#changeConfig(bytes),
           failed: (error) => host.#lifecycle.break(error),
           log: (message) => onLog(`${name}: ${message}`),
         },
@@ -115,7 +115,33 @@ export class RemoteHost {
       );
     } else if (phase === Phase.active) {
       for (const [index, state] of queues.entries()) await this.#followQueue(index, state);
+      await this.#followConfig();
     }
+  }
+
+  #driverConfig(): Uint8Array {
+    return new Uint8Array(this.#lifecycle.config().buffer);
+  }
+
+  /** The back end has changed its configuration: what the driver wrote meanwhile elsewhere stays. */
+  #changeConfig(bytes: Uint8Array): void {
+    this.#lifecycle.changeConfig((view) => {
+      for (const [index, byte] of bytes.entries()) {
+        if (byte !== this.#config[index]) view.setUint8(index, byte);
+      }
+    });
+    this.#config.set(bytes);
+  }
+
+  /** Tells the back end what the driver has written. */
+  async #followConfig(): Promise<void> {
+    const config = this.#driverConfig().subarray(0, this.#config.length);
+    const isWritten = (byte: number, index: number) => byte !== this.#config[index];
+    const start = config.findIndex(isWritten);
+    if (start < 0) return;
+    const bytes = config.slice(start, config.findLastIndex(isWritten) + 1);
+    this.#config.set(bytes, start);
+    await this.#backend?.writeConfig(start, bytes);
   }
 
   /** VIRTIO_F_RING_RESET: a queue that the driver resets, or enables again, while the others go on. */
