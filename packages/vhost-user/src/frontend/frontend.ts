@@ -136,7 +136,9 @@ export class VhostUserFrontend implements RemoteBackend {
     const activation = this.#activation;
     this.#activation = undefined;
     try {
-      if (activation) await this.#converse((client) => this.#stop(client, activation));
+      // A back end that has gone for good has stopped already.
+      const isThere = this.#client !== undefined || this.#reconnecting !== undefined;
+      if (activation && isThere) await this.#converse((client) => this.#stop(client, activation));
     } catch (error) {
       this.#device.events.failed(error);
     }
