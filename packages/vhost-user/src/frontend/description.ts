@@ -8,6 +8,7 @@ import {
   VirtioFeature,
 } from '@tsvmm/devices';
 import { VhostUserError } from '../errors.ts';
+import { ProtocolFeature } from '../protocol/requests.ts';
 import { VhostUserClient } from './client.ts';
 import { DEVICE_TYPES, type DeviceType } from './device-types.ts';
 
@@ -82,13 +83,17 @@ export async function describeVhostUserDevice(
     if (queueCount < 1 || queueCount > MAX_QUEUE_COUNT) {
       throw new VhostUserError('UNSUPPORTED', `the back end of ${name} has ${queueCount} queues`);
     }
+    // Rings that are passed on from here are without it: see `Relay`.
+    const isRelayed = inherited === undefined && !client.has(ProtocolFeature.INFLIGHT_SHMFD);
     const config = await client.config(deviceType.configLength(features));
     return {
       name,
       model: {
         deviceId: deviceType.deviceId,
         features: those(DEVICE_FEATURES, features),
-        ringFeatures: those(RING_FEATURES, features),
+        ringFeatures: those(RING_FEATURES, features).filter(
+          (bit) => !(isRelayed && bit === VirtioFeature.eventIdx),
+        ),
         queueSizes: new Array<number>(queueCount).fill(maxQueueSize),
         config,
       },

@@ -20,6 +20,7 @@ import { FrontendRequest, PROTOCOL_FEATURES_BIT, ProtocolFeature } from '../prot
 import { BackendChannel } from './backend-channel.ts';
 import { VhostUserClient } from './client.ts';
 import { InflightRecord } from './inflight-record.ts';
+import { Relay } from './relay.ts';
 
 /** Milliseconds before the first attempt to reach a back end that has gone, and the longest between two. */
 const FIRST_DELAY_MS = 10;
@@ -40,6 +41,8 @@ interface Activation {
   readonly queues: Map<number, RemoteQueue>;
   /** What the back end has taken and not given back; undefined where it keeps no record. */
   inflight: InflightRecord | undefined;
+  /** What knows that instead, if the back end can come back; undefined where requests go straight to it. */
+  relay: Relay | undefined;
 }
 
 /**
@@ -107,6 +110,7 @@ export class VhostUserFrontend implements RemoteBackend {
       features,
       queues: new Map(queues.map((queue) => [queue.index, queue])),
       inflight: undefined,
+      relay: undefined,
     };
     this.#activation = activation;
     await this.#converse((client) => this.#start(client, activation));
@@ -123,6 +127,7 @@ export class VhostUserFrontend implements RemoteBackend {
   async stopQueue(index: number): Promise<void> {
     this.#activation?.queues.delete(index);
     await this.#converse((client) => stopQueue(client, index));
+    this.#activation?.relay?.stop(index);
   }
 
   async writeConfig(offset: number, bytes: Uint8Array): Promise<void> {
@@ -143,6 +148,7 @@ export class VhostUserFrontend implements RemoteBackend {
       this.#device.events.failed(error);
     }
     activation?.inflight?.[Symbol.dispose]();
+    activation?.relay?.[Symbol.dispose]();
   }
 
   /** Has the back end finish what it has taken, and ends the connection. */
@@ -231,6 +237,12 @@ export class VhostUserFrontend implements RemoteBackend {
     this.#reconnecting = this.#reconnect(path);
   }
 
+  /** The back end cannot be used any more, although the connection is there. */
+  #fail(error: VhostUserError): void {
+    this.#disconnect();
+    this.#device.events.failed(error);
+  }
+
   /** Waits until the back end is there again, and has it go on. */
   async #reconnect(path: string): Promise<void> {
     const { signal } = this.#closing;
@@ -288,7 +300,12 @@ export class VhostUserFrontend implements RemoteBackend {
       activation.inflight ??= await InflightRecord.ask(client, queueSizes.length, Math.max(...queueSizes));
       await activation.inflight?.hand(client);
     }
-    await this.#shareMemory(client);
+    if (this.#mustRelay(client, features)) {
+      const { queueSizes } = this.#device;
+      const onBroken = (error: VhostUserError) => this.#fail(error);
+      activation.relay = new Relay({ memory: this.#memory, queueSizes, onBroken }, activation.relay);
+    }
+    await this.#shareMemory(client, activation.relay);
     for (const queue of queues.values()) await this.#startQueue(client, queue);
     if (client.has(ProtocolFeature.STATUS)) {
       await client.tell(FrontendRequest.SET_STATUS, payload.u64(BigInt(RUNNING)));
@@ -296,7 +313,19 @@ export class VhostUserFrontend implements RemoteBackend {
     await client.settle();
   }
 
-  async #shareMemory(client: VhostUserClient): Promise<void> {
+  /**
+   * A back end that can come back and keeps no record of what it has taken may serve requests in any order: somebody else has
+   * to know which it had.
+   */
+  #mustRelay(client: VhostUserClient, features: FeatureSet): boolean {
+    const isDirect =
+      client.has(ProtocolFeature.INFLIGHT_SHMFD) ||
+      hasFeature(features, VirtioFeature.eventIdx) ||
+      hasFeature(features, VirtioFeature.ringPacked);
+    return this.#descriptor.path !== undefined && !isDirect;
+  }
+
+  async #shareMemory(client: VhostUserClient, relay: Relay | undefined): Promise<void> {
     const { fd, regions } = this.#memory;
     // The front end's addresses, by which rings are named, are the guest's.
     const table = regions.map(({ base, size, fileOffset }) => ({
@@ -306,15 +335,17 @@ export class VhostUserFrontend implements RemoteBackend {
       fileOffset,
     }));
     const file = new BorrowedDescriptor(fd ?? -1);
+    const files = regions.map(() => file);
     await client.tell(
       FrontendRequest.SET_MEM_TABLE,
-      payload.memoryTable(table),
-      regions.map(() => file),
+      payload.memoryTable(relay ? [...table, relay.region] : table),
+      relay ? [...files, relay.file.descriptor] : files,
     );
   }
 
   async #startQueue(client: VhostUserClient, queue: RemoteQueue): Promise<void> {
-    const { index, size, descriptors, driver, device, nextAvailable, kick, call } = queue;
+    const told = this.#activation?.relay?.start(queue) ?? queue;
+    const { index, size, descriptors, driver, device, nextAvailable, kick, call } = told;
     await client.tell(FrontendRequest.SET_VRING_NUM, payload.vringState(index, size));
     // A packed ring that starts has given back all that it took.
     const features = this.#activation?.features;
