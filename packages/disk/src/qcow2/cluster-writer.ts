@@ -2,6 +2,7 @@ import { SegmentList, type Segments, sliceSegments } from '../segments.ts';
 import type { Clusters } from './clusters.ts';
 import type { Qcow2Image } from './image.ts';
 import { ClusterEntry, Run, subclusterBits, writeCompressedEntry, writeDataEntry } from './mapping.ts';
+import type { Slice } from './table-cache.ts';
 
 const ALL_SUBCLUSTERS = 0xffff_ffff;
 const MAX_ZEROES = 64 * 1024;
@@ -110,31 +111,38 @@ export class ClusterWriter {
       if (!isOwned && !hasDataFile) image.free(host, count, false);
       throw error;
     }
+    const slice = await this.#slice(table, position);
     for (let i = 0; i < count; i++) {
       const cluster = base + i * clusterSize;
       const from = Math.max(headStart, cluster) - cluster;
       const to = Math.min(tailEnd, cluster + clusterSize) - cluster;
-      await this.#mapCluster(table, cluster, host + i * clusterSize, from, to);
+      this.#mapCluster(slice, cluster, host + i * clusterSize, from, to);
     }
     return end - position;
   }
 
-  /** How many clusters in a row, of `limit`, have no host cluster that could be written in place. */
+  /** How many clusters in a row, of `limit` in one slice, have no host cluster that could be written in place. */
   async #unownedClusters(table: number, position: number, limit: number): Promise<number> {
+    const { geometry } = this.#image;
+    const { scratchEntry } = this.#clusters;
+    const { view } = await this.#slice(table, position);
+    const offset = this.#image.l2EntryOffset(position);
     let count = 1;
     for (; count < limit; count++) {
-      const entry = await this.#clusters.entry(table, position + count * this.#image.geometry.clusterSize);
-      if (entry.isOwned) break;
+      if (scratchEntry.read(geometry, view, offset + count * geometry.entrySize).isOwned) break;
     }
     return count;
   }
 
+  /** For use until the next wait. */
+  async #slice(table: number, position: number): Promise<Slice> {
+    return await this.#image.l2Slice(table, position);
+  }
+
   /** Makes bytes `from` to `to` of a cluster of the disk lie in `host`, and drops what was there. */
-  async #mapCluster(table: number, cluster: number, host: number, from: number, to: number): Promise<void> {
+  #mapCluster(slice: Slice, cluster: number, host: number, from: number, to: number): void {
     const image = this.#image;
     const { geometry } = image;
-    const got = image.l2Slice(table, cluster);
-    const slice = got instanceof Promise ? await got : got;
     const offset = image.l2EntryOffset(cluster);
     const old = this.#clusters.scratchEntry.read(geometry, slice.view, offset);
     const isWhole = from === 0 && to === geometry.clusterSize;
@@ -182,8 +190,7 @@ export class ClusterWriter {
       image.free(host, last - first + 1, false);
       throw error;
     }
-    const got = image.l2Slice(table, position);
-    const slice = got instanceof Promise ? await got : got;
+    const slice = await this.#slice(table, position);
     const offset = image.l2EntryOffset(position);
     this.#clusters.free(this.#clusters.scratchEntry.read(geometry, slice.view, offset), false);
     this.#compressedEnd = host + compressed.length;
