@@ -193,6 +193,6 @@ export type {
 export { RemoteHost, type RemoteHostOptions } from './virtio/remote/remote-host.ts';
 export { RngBackend, rngModel } from './virtio/rng/rng.ts';
 export type { VirtioInterrupt } from './virtio/transport/interrupt.ts';
-export type { VirtioDeviceModel } from './virtio/transport/registers.ts';
+export type { ConfigRange, VirtioDeviceModel } from './virtio/transport/registers.ts';
 export { attachQueueState, createVirtioState, type VirtqueueState } from './virtio/transport/state.ts';
 export type { Doorbell, PciClass } from './virtio/transport/virtio-pci.ts';

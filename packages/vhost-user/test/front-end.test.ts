@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { UnixSocket } from '@tsvmm/base';
 import {
   type BackendContext,
+  blockModel,
   RngBackend,
   rngModel,
   type VirtioBackend,
@@ -207,4 +208,33 @@ describe('a back end and a front end of ours', () => {
     expect(await device.configChange()).toEqual(Uint8Array.of(99, 1, 2, 3, 4, 5, 6, 7));
     expect([...errors, ...device.failures]).toEqual([]);
   });
+});
+
+test('a disk is shown as its back end describes it, with what of its configuration the driver may write', async () => {
+  using folder = mkdtempDisposableSync(join(tmpdir(), 'tsvmm-front-end-'));
+  const path = join(folder.path, 'disk.sock');
+  const errors: unknown[] = [];
+  const model = blockModel({ size: 2 ** 20, queueCount: 3 });
+  // VIRTIO_BLK_F_CONFIG_WCE
+  using _server = VhostUserServer.listen(path, {
+    ...rngDevice(errors),
+    model: { ...model, features: [...model.features, 11] },
+  });
+  const { socket, ...description } = await describeVhostUserDevice({
+    type: 'block',
+    socket: path,
+    maxQueueSize: 64,
+  });
+  socket[Symbol.dispose]();
+  expect(description.model).toMatchObject({
+    deviceId: 2,
+    queueSizes: [64, 64, 64],
+    writableConfig: { start: 32, end: 33 },
+  });
+  expect(description.model.features.toSorted((a, b) => a - b)).toEqual(
+    [...model.features, 11].toSorted((a, b) => a - b),
+  );
+  // As long as the front end's structure, which ends later than what is in it.
+  expect(description.model.config.subarray(0, model.config.length)).toEqual(model.config);
+  expect(errors).toEqual([]);
 });

@@ -143,7 +143,7 @@ export class VhostUserDevice implements Disposable {
     this.#config.set(model.config);
     this.#holdUntilDrained();
     // Front ends of devices that have no configuration warn of this.
-    const config = model.config.length > 0 ? [ProtocolFeature.CONFIG, ProtocolFeature.BACKEND_REQ] : [];
+    const config = model.config.length > 0 ? [ProtocolFeature.CONFIG] : [];
     this.#offeredProtocol = featureSet([...PROTOCOL_FEATURES, ...config]);
     this.#connection = new Connection(socket, {
       onMessage: (message) => this.#receive(message),

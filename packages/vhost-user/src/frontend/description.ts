@@ -85,6 +85,7 @@ export async function describeVhostUserDevice(
     }
     // Rings that are passed on from here are without it: see `Relay`.
     const isRelayed = inherited === undefined && !client.has(ProtocolFeature.INFLIGHT_SHMFD);
+    const writableConfig = deviceType.writableConfig?.(features);
     const config = await client.config(deviceType.configLength(features));
     return {
       name,
@@ -96,6 +97,7 @@ export async function describeVhostUserDevice(
         ),
         queueSizes: new Array<number>(queueCount).fill(maxQueueSize),
         config,
+        ...(writableConfig && { writableConfig }),
       },
       pciClass: deviceType.pciClass,
       socket: client.release().descriptor,

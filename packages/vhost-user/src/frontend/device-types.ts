@@ -1,4 +1,4 @@
-import { type FeatureSet, hasFeature, type PciClass } from '@tsvmm/devices';
+import { type ConfigRange, type FeatureSet, hasFeature, type PciClass } from '@tsvmm/devices';
 
 /** What the protocol does not tell of a device, and its kind does. */
 export interface DeviceType {
@@ -9,6 +9,8 @@ export interface DeviceType {
   readonly queueCount: number;
   /** Bytes of the device-specific configuration. */
   readonly configLength: (features: FeatureSet) => number;
+  /** What of it the driver can write; nothing unless given. */
+  readonly writableConfig?: (features: FeatureSet) => ConfigRange | undefined;
 }
 
 const MASS_STORAGE = 0x01;
@@ -35,6 +37,11 @@ function blockConfigLength(features: FeatureSet): number {
   return hasFeature(features, 16) ? 72 : 60;
 }
 
+/** With VIRTIO_BLK_F_CONFIG_WCE, the driver chooses in `writeback` what its writes mean (section 5.2.5.2). */
+function blockWritableConfig(features: FeatureSet): ConfigRange | undefined {
+  return hasFeature(features, 11) ? { start: 32, end: 33 } : undefined;
+}
+
 /** VIRTIO_NET_F_RSS and VIRTIO_NET_F_SPEED_DUPLEX do so for struct virtio_net_config (section 5.1.4). */
 function networkConfigLength(features: FeatureSet): number {
   if (hasFeature(features, 60)) return 24;
@@ -43,7 +50,7 @@ function networkConfigLength(features: FeatureSet): number {
 
 /** Devices that a back end in another process can be, by the names crosvm has for them. */
 export const DEVICE_TYPES = {
-  block: type(2, MASS_STORAGE, 0x80, 1, blockConfigLength),
+  block: { ...type(2, MASS_STORAGE, 0x80, 1, blockConfigLength), writableConfig: blockWritableConfig },
   console: type(3, COMMUNICATION, 0x80, 2, 12),
   fs: type(26, MASS_STORAGE, 0x80, 2, 40),
   'mac80211-hwsim': type(29, WIRELESS, 0x80, 2, 0),
