@@ -136,6 +136,7 @@ export {
   ConsoleBackend,
   type ConsoleBackendOptions,
   type ConsoleOptions,
+  type ConsoleSize,
   consoleModel,
 } from './virtio/console/console.ts';
 export {

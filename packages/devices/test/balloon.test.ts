@@ -33,6 +33,8 @@ async function startBalloon(options: BalloonOptions = {}) {
   driver.status = 15;
   // The device says what it wants of a new driver, even if that is nothing.
   await guest.interrupts.nextMessage(CONFIG_MESSAGE, started);
+  // When it answers a command, it has looked at all of its queues, and so touched the memory that they are in.
+  await machine.worker.command(0, { kind: 'set-balloon', size: 0, wait: false });
 
   return {
     ...machine,

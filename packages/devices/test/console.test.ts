@@ -37,6 +37,27 @@ test('the size of the terminal is in the configuration', async () => {
   expect([machine.guest.read(config, 2), machine.guest.read(config + 2, 2)]).toEqual([132, 43]);
 });
 
+test('another size of the terminal is told, also to a driver that comes later', async () => {
+  await using machine = await startConsole();
+  const { guest, driver, worker } = machine;
+  const size = () => [guest.read(driver.deviceConfig, 2), guest.read(driver.deviceConfig + 2, 2)];
+  driver.setVector(0, 7);
+  guest.write(driver.common + 0x10, 2, 0);
+  const seen = guest.interrupts.message(7);
+  await worker.command(0, { kind: 'resize-console', size: { columns: 80, rows: 24 } });
+  await guest.interrupts.nextMessage(7, seen);
+  expect(size()).toEqual([80, 24]);
+  await driver.reset();
+  await worker.command(0, { kind: 'resize-console', size: { columns: 90, rows: 25 } });
+  expect(driver.negotiate([0, VERSION_1, EVENT_IDX])).toBe(true);
+  guest.write(driver.common + 0x10, 2, 0);
+  const again = guest.interrupts.message(7);
+  driver.status = 15;
+  await guest.interrupts.nextMessage(7, again);
+  expect(size()).toEqual([90, 25]);
+  await expect(worker.command(0, { kind: 'balloon-stats' })).rejects.toThrow('has no balloon-stats');
+});
+
 test('output that is larger than the ring arrives whole, and the driver gets its buffers back', async () => {
   const sink = new CollectingSink();
   const sent = randomBytes(300_000);

@@ -7,7 +7,7 @@
  */
 import { constants } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
-import { DEBUGCON_PORT, type PciAddress } from '@tsvmm/devices';
+import { type ConsoleSize, DEBUGCON_PORT, type PciAddress } from '@tsvmm/devices';
 import { type BoardConfiguration, type ResolvedBoard, resolveBoard } from './board-configuration.ts';
 import { ConfigurationError, type ConfigurationErrorCode } from './configuration-error.ts';
 import { type InputConfiguration, type ResolvedInput, resolveInputs } from './input-configuration.ts';
@@ -122,6 +122,8 @@ export interface SerialConfiguration {
   readonly name?: string;
   /** For a `virtio-console` without a name: its place on PCI bus 0; default the first that is free. */
   readonly pciAddress?: PciAddress;
+  /** For a `virtio-console` without a name: size of the terminal at it. With standard input, the machine's user can change it. */
+  readonly size?: ConsoleSize;
   /** Make it a console of the kernel (`console=`); default false. */
   readonly console?: boolean;
   /** Make it the early console (`earlycon=`); only for `serial`, at most one; default false. */
@@ -209,6 +211,7 @@ export interface ResolvedSerial {
   readonly debugconPort: number;
   readonly name: string | undefined;
   readonly pciAddress: PciAddress | undefined;
+  readonly size: ConsoleSize | undefined;
   readonly console: boolean;
   readonly earlycon: boolean;
 }
@@ -533,6 +536,7 @@ function sink(num: number): ResolvedSerial {
     debugconPort: DEBUGCON_PORT,
     name: undefined,
     pciAddress: undefined,
+    size: undefined,
     console: false,
     earlycon: false,
   };
@@ -561,6 +565,7 @@ function resolveSerial(serial: SerialConfiguration, index: number): ResolvedSeri
     debugconPort: serial.debugconPort ?? DEBUGCON_PORT,
     name: serial.name,
     pciAddress: serial.pciAddress,
+    size: serial.size,
     console: serial.console ?? false,
     earlycon: serial.earlycon ?? false,
   };
@@ -592,16 +597,33 @@ function resolveSerial(serial: SerialConfiguration, index: number): ResolvedSeri
   return resolved;
 }
 
+/** @throws ConfigurationError OUT_OF_RANGE */
+export function checkConsoleSize({ columns, rows }: ConsoleSize): void {
+  for (const count of [columns, rows]) {
+    if (Number.isInteger(count) && count >= 1 && count <= 0xffff) continue;
+    throw new ConfigurationError(
+      'OUT_OF_RANGE',
+      'serials',
+      `a terminal has from 1 to 65535 columns and rows, not ${count}`,
+    );
+  }
+}
+
 function checkPort(
-  { hardware, name, pciAddress }: ResolvedSerial,
+  { hardware, name, pciAddress, size }: ResolvedSerial,
   fail: (code: ConfigurationErrorCode, message: string) => never,
 ): void {
-  if (hardware !== 'virtio-console' && (name !== undefined || pciAddress !== undefined)) {
-    fail('CONFLICT', `only a virtio-console has a name or a PCI address, not a ${hardware}`);
+  const isPlain = name === undefined && pciAddress === undefined && size === undefined;
+  if (hardware !== 'virtio-console' && !isPlain) {
+    fail('CONFLICT', `only a virtio-console has a name, a PCI address or a size, not a ${hardware}`);
   }
+  if (size !== undefined) checkConsoleSize(size);
   if (name === undefined) return;
-  if (pciAddress !== undefined) {
-    fail('CONFLICT', 'consoles with names are ports of one device, which has no address of its own choice');
+  if (pciAddress !== undefined || size !== undefined) {
+    fail(
+      'CONFLICT',
+      'consoles with names are ports of one device, which has no address or size of their choice',
+    );
   }
   // It becomes the name of a file where the guest has udev.
   if (!/^[\w.:+-]{1,255}$/.test(name)) {

@@ -1,6 +1,7 @@
 import { open, readFile } from 'node:fs/promises';
 import type { BootImage, BootRegisters, PlatformDevices } from '@tsvmm/arch';
 import {
+  type ConsoleSize,
   type DeviceCommand,
   type DeviceEnvironment,
   type DeviceReply,
@@ -15,6 +16,7 @@ import { Balloon } from './balloon.ts';
 import {
   type Architecture,
   checkConfigurationFiles,
+  checkConsoleSize,
   type ResolvedConfiguration,
   type VirtualMachineConfiguration,
   validateConfiguration,
@@ -63,6 +65,13 @@ export interface VmConsole {
     /** Resolves when the guest has taken enough for the last byte to fit: await it before writing more. */
     write(bytes: Uint8Array): Promise<void>;
   };
+  /**
+   * Tells the guest that the terminal has another size. Only there for a virtio-console that was given one.
+   *
+   * @throws ConfigurationError OUT_OF_RANGE
+   * @throws VirtualMachineError INVALID_STATE when the machine does not run
+   */
+  resize?(size: ConsoleSize): Promise<void>;
 }
 
 interface Parts {
@@ -205,7 +214,14 @@ export class VirtualMachine implements AsyncDisposable {
   /** Undefined when no console has standard input. */
   get console(): VmConsole | undefined {
     const input: SerialInput | undefined = this.#parts.consoles.standardInput;
-    return input && { input };
+    if (input === undefined) return undefined;
+    const { terminal } = this.#parts.devices;
+    if (terminal < 0) return { input };
+    const resize = async (size: ConsoleSize): Promise<void> => {
+      checkConsoleSize(size);
+      await this.#command(terminal, { kind: 'resize-console', size });
+    };
+    return { input, resize };
   }
 
   /**

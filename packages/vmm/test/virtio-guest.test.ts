@@ -98,11 +98,18 @@ test("Linux's drivers work the devices", { timeout: 300_000 }, async () => {
     balloon: { pageReporting: true },
     inputs: [{ kind: 'keyboard', path: keyboard.path }],
     serials: [
-      { hardware: 'virtio-console', num: 1, type: 'file', path: join(folder, 'hvc0') },
+      {
+        ...{ hardware: 'virtio-console', num: 1, type: 'file', path: log, console: true, stdin: true },
+        size: { columns: 100, rows: 30 },
+      },
       { hardware: 'virtio-console', num: 2, name: 'agent', type: 'file', path: agent, input: agentInput },
       {
-        ...{ hardware: 'virtio-console', num: 3, name: 'login', type: 'file', path: log },
-        ...{ console: true, stdin: true },
+        hardware: 'virtio-console',
+        num: 3,
+        name: 'login',
+        type: 'file',
+        path: join(folder, 'hvc1'),
+        console: true,
       },
     ],
   });
@@ -117,7 +124,10 @@ test("Linux's drivers work the devices", { timeout: 300_000 }, async () => {
   expect(ports).toMatch(/^login$/m);
   // What came before somebody read was not lost.
   expect(await shell.run('head -n 1 /dev/vport1p0')).toMatch(/^from the host$/m);
-  await shell.run('echo to the host > /dev/vport1p0; echo one > /dev/hvc0; tty');
+  await shell.run('echo to the host > /dev/vport1p0; echo two > /dev/hvc1');
+  expect(await shell.run('tty; stty size')).toMatch(/^\/dev\/hvc0\n30 100$/m);
+  await vm.console?.resize?.({ columns: 132, rows: 43 });
+  await shell.run('until [ "$(stty size)" = "43 132" ]; do :; done');
 
   // ---- Input: keys reach the guest's programs, and what they do with LEDs the host
   const name = await shell.run(
@@ -173,5 +183,5 @@ test("Linux's drivers work the devices", { timeout: 300_000 }, async () => {
 
   await vm.stop();
   expect(await readFile(agent, 'latin1')).toBe('to the host\n');
-  expect(await readFile(join(folder, 'hvc0'), 'latin1')).toMatch(/^one\r?$/m);
+  expect(await readFile(join(folder, 'hvc1'), 'latin1')).toMatch(/^two\r?$/m);
 });

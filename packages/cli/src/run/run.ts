@@ -20,7 +20,7 @@ export async function run(context: CommandContext): Promise<number> {
   messages.machine = request.configuration.name;
   return withSignals(async (signal) => {
     try {
-      const configuration = await withKernel(request.configuration, signal);
+      const configuration = withTerminal(await withKernel(request.configuration, signal));
       await using machine = await VirtualMachine.create(configuration, {
         signal,
         log: ({ level, target, message }) => messages.report(level, message, target),
@@ -59,6 +59,17 @@ async function withKernel(
   const { fetchWithProgress } = await import('../guest/commands.ts');
   const guest = await fetchWithProgress(await preferredArchitecture(configuration.hypervisor), signal);
   return { initrd: guest.initrd, ...configuration, kernel: guest.kernel };
+}
+
+/** The configuration with the terminal's size for the virtio console at it, if there are both. */
+function withTerminal(configuration: VirtualMachineConfiguration): VirtualMachineConfiguration {
+  const { columns = 0, rows = 0 } = process.stdout;
+  if (columns === 0 || rows === 0) return configuration;
+  const serials = configuration.serials?.map((serial) => {
+    const isPlain = serial.hardware === 'virtio-console' && serial.name === undefined;
+    return isPlain && serial.stdin ? { ...serial, size: { columns, rows } } : serial;
+  });
+  return serials === undefined ? configuration : { ...configuration, serials };
 }
 
 function tellEnd(kind: GuestEnd, reason: string, messages: Messages): void {

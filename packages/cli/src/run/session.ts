@@ -9,7 +9,12 @@ const STDIN = 0;
 /** What a session needs of a virtual machine. */
 export interface SessionMachine {
   /** The console that takes standard input, if one does. */
-  readonly console: { readonly input: { write(bytes: Uint8Array): Promise<void> } } | undefined;
+  readonly console:
+    | {
+        readonly input: { write(bytes: Uint8Array): Promise<void> };
+        resize?(size: { readonly columns: number; readonly rows: number }): Promise<void>;
+      }
+    | undefined;
   start(): Promise<void>;
   /** Ends the guest; `exit` then has the kind `stop`. */
   stop(): Promise<void>;
@@ -56,6 +61,22 @@ export async function runSession(
     resources.use(new InputPump(process.stdin, { write, onAction }, { terminal }));
   }
   await machine.start();
+  if (terminal && console.resize !== undefined) resources.use(followTerminal(console.resize, messages));
   if (signal.aborted) stop();
   return await machine.exit;
+}
+
+/** Tells the guest when the terminal becomes larger or smaller. */
+function followTerminal(
+  resize: (size: { readonly columns: number; readonly rows: number }) => Promise<void>,
+  messages: Messages,
+): Disposable {
+  const { stdout } = process;
+  const onResize = (): void => {
+    const { columns, rows } = stdout;
+    if (columns === 0 || rows === 0) return;
+    resize({ columns, rows }).catch((error: unknown) => messages.debugStack(error));
+  };
+  stdout.on('resize', onResize);
+  return { [Symbol.dispose]: () => stdout.off('resize', onResize) };
 }

@@ -1,4 +1,5 @@
 import type { BalloonStats } from './balloon/stats.ts';
+import type { ConsoleSize } from './console/console.ts';
 
 /** What the user of a machine asks of one of its devices while it runs; plain data. */
 export type DeviceCommand =
@@ -9,6 +10,8 @@ export type DeviceCommand =
    * has come there.
    */
   | { readonly kind: 'set-balloon'; readonly size: number; readonly wait: boolean }
+  /** The terminal at a console has this size now. */
+  | { readonly kind: 'resize-console'; readonly size: ConsoleSize }
   /** What the guest says of its memory. */
   | { readonly kind: 'balloon-stats' };
 

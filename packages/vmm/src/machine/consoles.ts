@@ -32,6 +32,8 @@ export interface Consoles extends AsyncDisposable {
   /** Serial ports, by the bus they are on. */
   readonly busEntries: Readonly<Record<AddressSpace, readonly BusEntry[]>>;
   readonly virtioDevices: readonly PlacedConsole[];
+  /** The one that has standard input and a size. */
+  readonly terminal: VirtioPciDevice | undefined;
   /** `console=` and `earlycon=` for the kernel. */
   readonly parameters: readonly string[];
   /** Index of the serial port that is the kernel's standard output. */
@@ -69,6 +71,7 @@ export async function createConsoles(
   /** They share a device, which comes after those of the others: as Linux numbers the terminals. */
   const namedPorts: PortStreams[] = [];
   let terminals = 0;
+  let terminal: VirtioPciDevice | undefined;
   const parameters: string[] = [];
   let standardOutput: number | undefined;
   let standardInput: SerialInput | undefined;
@@ -101,11 +104,13 @@ export async function createConsoles(
       device = 'debugcon';
       busEntries.pio.push(debugcon(serial, ports, output));
     } else {
-      const { name, console, pciAddress: address } = serial;
+      const { name, console, pciAddress: address, size } = serial;
       device = name === undefined || console ? `hvc${terminals++}` : name;
       if (name === undefined) {
-        const options = { inputAfterOutput: console };
-        virtioDevices.push({ device: cleanup.use(VirtioPciDevice.console(output, input, options)), address });
+        const options = { inputAfterOutput: console, ...(size && { size }) };
+        const virtioDevice = cleanup.use(VirtioPciDevice.console(output, input, options));
+        virtioDevices.push({ device: virtioDevice, address });
+        if (serial.stdin && size !== undefined) terminal = virtioDevice;
       } else {
         namedPorts.push({ name, console, output, input });
       }
@@ -132,6 +137,7 @@ export async function createConsoles(
   return {
     busEntries,
     virtioDevices,
+    terminal,
     parameters,
     standardOutput,
     standardInput,

@@ -23,6 +23,8 @@ export interface Devices extends Disposable {
   /** The bus of I/O ports, which is empty but on x86_64. */
   readonly pio: BusDescriptor;
   readonly pci: PciTopology;
+  /** The index in `pci.virtioDevices` of the console that has standard input and a size, -1 if there is none. */
+  readonly terminal: number;
   /** The first disk's index in `pci.virtioDevices`; the others follow it. */
   readonly firstDisk: number;
   /** The balloon's index there, if there is one. */
@@ -60,8 +62,9 @@ export async function createDevices(
     pci.add(device, address);
   };
   // Whoever has an address gets it before others look for a free one.
-  for (const { device, address } of consoles.virtioDevices) if (address) add(device, address);
-  for (const { device, address } of consoles.virtioDevices) if (!address) add(device);
+  const placed = consoles.virtioDevices.toSorted((a, b) => Number(!a.address) - Number(!b.address));
+  for (const { device, address } of placed) add(device, address);
+  const terminal = placed.findIndex(({ device }) => device === consoles.terminal);
   for (const [index, block] of configuration.blocks.entries()) {
     add(await createBlock(block, index));
   }
@@ -104,7 +107,7 @@ export async function createDevices(
   const pio = describeBus(ports);
   const owned = cleanup.move();
   const firstDisk = consoles.virtioDevices.length;
-  return { mmio, pio, pci, firstDisk, balloon, pvpanic, [Symbol.dispose]: () => owned.dispose() };
+  return { mmio, pio, pci, terminal, firstDisk, balloon, pvpanic, [Symbol.dispose]: () => owned.dispose() };
 }
 
 /** @throws ConfigurationError naming the disk, when its image cannot be opened */

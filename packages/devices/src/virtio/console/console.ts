@@ -1,5 +1,7 @@
+import { DeviceError } from '../../errors.ts';
 import type { ByteRing } from '../../serial/byte-ring.ts';
 import type { BackendContext, VirtioBackend } from '../backend.ts';
+import type { DeviceCommand } from '../command.ts';
 import { VirtioDeviceId } from '../constants.ts';
 import type { Virtqueue } from '../queue/virtqueue.ts';
 import type { VirtioDeviceModel } from '../transport/registers.ts';
@@ -17,22 +19,30 @@ const CONFIG_LENGTH = 12;
 /** What the guest sees of a console. */
 export interface ConsoleOptions {
   /** Size of the terminal in characters; without it, the guest is told none. */
-  readonly size?: { readonly columns: number; readonly rows: number };
+  readonly size?: ConsoleSize;
+}
+
+/** Size of a terminal in characters. */
+export interface ConsoleSize {
+  readonly columns: number;
+  readonly rows: number;
 }
 
 /** The transport's view of a virtio console with one port. */
 export function consoleModel({ size }: ConsoleOptions): VirtioDeviceModel {
   const config = new DataView(new ArrayBuffer(CONFIG_LENGTH));
-  if (size) {
-    config.setUint16(0, size.columns, true);
-    config.setUint16(2, size.rows, true);
-  }
+  if (size) setSize(config, size);
   return {
     deviceId: VirtioDeviceId.console,
     features: size ? [F_SIZE] : [],
     queueSizes: [QUEUE_SIZE, QUEUE_SIZE],
     config: new Uint8Array(config.buffer),
   };
+}
+
+function setSize(config: DataView, { columns, rows }: ConsoleSize): void {
+  config.setUint16(0, columns, true);
+  config.setUint16(2, rows, true);
 }
 
 /** What a console does beside what its guest sees. */
@@ -51,6 +61,8 @@ export class ConsoleBackend implements VirtioBackend {
   readonly #inputAfterOutput: boolean;
   /** The driver has sent something since it took the device over. */
   #hasOutput = false;
+  /** What the terminal's size has become. */
+  #size: ConsoleSize | undefined;
 
   constructor(output: ByteRing, input?: ByteRing, options: ConsoleBackendOptions = {}) {
     // If another driver has come when one of these is called, its queue waits for the same.
@@ -63,6 +75,7 @@ export class ConsoleBackend implements VirtioBackend {
 
   activate(context: BackendContext): void {
     this.#context = context;
+    this.#tellSize();
   }
 
   reset(queue?: Virtqueue): undefined {
@@ -87,5 +100,19 @@ export class ConsoleBackend implements VirtioBackend {
     return true;
   }
 
+  /** @throws DeviceError BAD_OPTION for what is no console's command */
+  async command(command: DeviceCommand): Promise<undefined> {
+    if (command.kind !== 'resize-console') {
+      throw new DeviceError('BAD_OPTION', `a console has no ${command.kind}`);
+    }
+    this.#size = command.size;
+    this.#tellSize();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {}
+
+  #tellSize(): void {
+    const size = this.#size;
+    if (size !== undefined) this.#context?.changeConfig((config) => setSize(config, size));
+  }
 }
