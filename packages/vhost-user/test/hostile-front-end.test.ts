@@ -100,6 +100,32 @@ describe('a device ends the connection, and says why, when its front end', () =>
   });
 });
 
+test('a front end that never reads what it asked for, or that it was refused, is let go of', async () => {
+  for (const bytes of [
+    message(GET_FEATURES, new Uint8Array()),
+    message(8, u32s(99, 8), VERSION | NEED_REPLY),
+  ]) {
+    using frontEnd = new FrontEnd();
+    frontEnd.send(message(16, u64(1n << 3n)));
+    const asking = (async () => {
+      // The socket has room again when the device has taken a message, until the device is gone.
+      for (;;) {
+        try {
+          frontEnd.socket.trySendMessage(bytes);
+        } catch {
+          return;
+        }
+        await new Promise(setImmediate);
+      }
+    })();
+    expect(await frontEnd.ended).toMatchObject({
+      code: 'DISCONNECTED',
+      message: expect.stringContaining('does not read'),
+    });
+    await asking;
+  }
+});
+
 test('a front end that wants acknowledgements gets refusals as answers', async () => {
   using frontEnd = new FrontEnd();
   frontEnd.send(message(16, u64(1n << 3n)));

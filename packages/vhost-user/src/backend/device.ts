@@ -12,24 +12,12 @@ import {
   VirtioFeature,
   type VirtqueueState,
 } from '@tsvmm/devices';
-import { VhostUserError } from '../errors.ts';
-import { Connection, type Message } from '../protocol/connection.ts';
+import type { VhostUserError } from '../errors.ts';
 import { featureBits, featureSetOf, missingFeatures } from '../protocol/features.ts';
-import {
-  NEED_REPLY,
-  NO_DESCRIPTOR,
-  PayloadReader,
-  payload,
-  REPLY,
-  type VringAddress,
-} from '../protocol/messages.ts';
+import { NO_DESCRIPTOR, type PayloadReader, payload, type VringAddress } from '../protocol/messages.ts';
 import { packedBase, packedPositions } from '../protocol/packed-base.ts';
-import {
-  FrontendRequest,
-  PROTOCOL_FEATURES_BIT,
-  ProtocolFeature,
-  requestName,
-} from '../protocol/requests.ts';
+import { FrontendRequest, PROTOCOL_FEATURES_BIT, ProtocolFeature } from '../protocol/requests.ts';
+import { Conversation, type Reply } from './conversation.ts';
 import { FrontendChannel } from './frontend-channel.ts';
 import { InOrderQueue } from './in-order-queue.ts';
 import { createInflightFile, type InflightQueueRecord, InflightRecord } from './inflight-record.ts';
@@ -73,13 +61,6 @@ export interface VhostUserDeviceOptions {
   readonly onEnd: (error: VhostUserError | undefined) => void;
 }
 
-/** The payload of a reply, and for one of them a file that is only kept for the front end. */
-type Reply = Uint8Array | ReplyWithFile;
-interface ReplyWithFile {
-  readonly bytes: Uint8Array;
-  readonly file: MemFd;
-}
-
 /** What there is for each ring, whether it is started or not. */
 interface RingSlot {
   readonly ring: Ring;
@@ -97,7 +78,7 @@ interface RingSlot {
  */
 export class VhostUserDevice implements Disposable {
   readonly #options: VhostUserDeviceOptions;
-  readonly #connection: Connection;
+  readonly #conversation: Conversation;
   readonly #slots: readonly RingSlot[];
   readonly #offered: FeatureSet;
   readonly #offeredProtocol: FeatureSet;
@@ -112,9 +93,6 @@ export class VhostUserDevice implements Disposable {
   #frontend: FrontendChannel | undefined;
   /** Configuration space; the back end may change it. */
   readonly #config = new Uint8Array(CONFIG_LENGTH);
-  /** Messages that came while one before them waits for requests to end. */
-  readonly #backlog: Message[] = [];
-  #isWaiting = false;
   #isDisposed = false;
   /** Requests of a front end before this one are under way. */
   #awaitsPredecessor = false;
@@ -145,8 +123,9 @@ export class VhostUserDevice implements Disposable {
     // Front ends of devices that have no configuration warn of this.
     const config = model.config.length > 0 ? [ProtocolFeature.CONFIG] : [];
     this.#offeredProtocol = featureSet([...PROTOCOL_FEATURES, ...config]);
-    this.#connection = new Connection(socket, {
-      onMessage: (message) => this.#receive(message),
+    this.#conversation = new Conversation(socket, {
+      handle: (...request) => this.#handle(...request),
+      acknowledges: () => hasFeature(this.#protocolFeatures, ProtocolFeature.REPLY_ACK),
       onEnd: (error) => this.#end(error),
     });
   }
@@ -160,10 +139,7 @@ export class VhostUserDevice implements Disposable {
   [Symbol.dispose](): void {
     if (this.#isDisposed) return;
     this.#isDisposed = true;
-    this.#connection[Symbol.dispose]();
-    for (const { descriptors } of this.#backlog.splice(0)) {
-      for (const descriptor of descriptors) descriptor[Symbol.dispose]();
-    }
+    this.#conversation[Symbol.dispose]();
     // What is under way goes on and is given back to nobody: the next front end has it done again, when it has ended.
     void this.#reset();
     for (const { ring } of this.#slots) ring[Symbol.dispose]();
@@ -189,72 +165,6 @@ export class VhostUserDevice implements Disposable {
 
   #release(ring: Ring): void {
     if (!this.#awaitsPredecessor) ring.hold(false);
-  }
-
-  #receive(message: Message): void {
-    if (this.#isWaiting) this.#backlog.push(message);
-    else this.#process(message);
-  }
-
-  #process(message: Message): void {
-    const received = new DisposableStack();
-    const descriptors = message.descriptors.map((descriptor) => received.use(descriptor));
-    const name = requestName(FrontendRequest, message.request);
-    const fail = (cause: unknown) => {
-      const error =
-        cause instanceof VhostUserError ? cause : new VhostUserError('PROTOCOL', `${name} failed`, { cause });
-      if (error.code === 'DISCONNECTED' || !this.#wantsAcknowledgement(message)) this.#end(error);
-      else this.#acknowledge(message, 1n);
-    };
-    try {
-      const reply = this.#handle(message.request, new PayloadReader(message.payload, name), descriptors);
-      if (reply instanceof Promise)
-        void this.#answerLater(message, reply, fail).finally(() => received.dispose());
-      else this.#answer(message, reply);
-      if (reply instanceof Promise) return;
-    } catch (cause) {
-      fail(cause);
-    }
-    received.dispose();
-  }
-
-  #answer(message: Message, reply: Reply | undefined): void {
-    if (reply instanceof Uint8Array) this.#connection.send(message.request, REPLY, reply);
-    else if (reply !== undefined) this.#answerWithFile(message, reply);
-    else if (this.#wantsAcknowledgement(message)) this.#acknowledge(message, 0n);
-  }
-
-  #answerWithFile({ request }: Message, { bytes, file }: ReplyWithFile): void {
-    using _file = file;
-    this.#connection.send(request, REPLY, bytes, [file.descriptor]);
-  }
-
-  /** Answers when requests have ended; messages wait meanwhile. */
-  async #answerLater(
-    message: Message,
-    reply: Promise<Reply | undefined>,
-    fail: (cause: unknown) => void,
-  ): Promise<void> {
-    this.#isWaiting = true;
-    try {
-      const answer = await reply;
-      if (!this.#isDisposed) this.#answer(message, answer);
-    } catch (cause) {
-      if (!this.#isDisposed) fail(cause);
-    }
-    this.#isWaiting = false;
-    for (let next = this.#backlog.shift(); next !== undefined; next = this.#backlog.shift()) {
-      this.#process(next);
-      if (this.#isWaiting) return;
-    }
-  }
-
-  #wantsAcknowledgement({ flags }: Message): boolean {
-    return (flags & NEED_REPLY) !== 0 && hasFeature(this.#protocolFeatures, ProtocolFeature.REPLY_ACK);
-  }
-
-  #acknowledge({ request }: Message, value: bigint): void {
-    this.#connection.send(request, REPLY, payload.u64(value));
   }
 
   /**
