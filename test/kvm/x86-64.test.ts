@@ -78,15 +78,8 @@ describe.runIf(process.arch === 'x64')('an x86_64 guest', () => {
     ended = await runGuest(
       ['lspci -n', 'acpidump', 'dmidecode -q', 'dmesg -r', 'poweroff -f'],
       [
-        ...[
-          ...UNCONFINED,
-          '--block',
-          `${disk},root,ro`,
-          '--cpus',
-          `${VCPUS}`,
-          '--mem',
-          `${MEMORY / 2 ** 20}`,
-        ],
+        ...UNCONFINED,
+        ...['--block', `${disk},root,ro`, '--cpus', `${VCPUS}`, '--mem', `${MEMORY / 2 ** 20}`],
         ...['--serial', 'type=stdout,hardware=virtio-console,console,stdin'],
         ...['--smbios', SMBIOS.join()],
         ...['--oem-strings', 'an OEM string'],
