@@ -28,6 +28,7 @@ const CROSVM = [
 
 const MEMORY = 256 * 2 ** 20;
 const VCPUS = 2;
+const SLEEP = 'echo standby > /sys/power/state && echo awake';
 const SMBIOS = [
   ...['bios-vendor=vendor', 'bios-version=1.2', 'manufacturer=maker', 'product-name=product'],
   ...['serial-number=serial', 'uuid=01234567-89ab-cdef-0123-456789abcdef'],
@@ -76,7 +77,7 @@ describe.runIf(process.arch === 'x64')('an x86_64 guest', () => {
       programs: ['/usr/bin/lspci', '/usr/bin/acpidump', '/usr/sbin/dmidecode'],
     });
     ended = await runGuest(
-      ['lspci -n', 'acpidump', 'dmidecode -q', 'dmesg -r', 'poweroff -f'],
+      ['lspci -n', 'acpidump', 'dmidecode -q', 'dmesg -r', SLEEP, 'poweroff -f'],
       [
         ...UNCONFINED,
         ...['--block', `${disk},root,ro`, '--cpus', `${VCPUS}`, '--mem', `${MEMORY / 2 ** 20}`],
@@ -128,6 +129,10 @@ describe.runIf(process.arch === 'x64')('an x86_64 guest', () => {
     expect(messages.filter((line) => subsystems.test(line))).toEqual([]);
     expect(messages.filter((line) => /^<[0-3]>/.test(line))).toEqual([]);
     expect(messages.filter((line) => /ACPI (Error|Warning|BIOS)|\[Firmware Bug\]/.test(line))).toEqual([]);
+  });
+
+  test('comes back from a sleep, which nobody ends', () => {
+    expect(ended.outputs[4]).toBe('awake');
   });
 });
 
