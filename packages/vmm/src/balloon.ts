@@ -1,5 +1,5 @@
 import { BALLOON_PAGE, type BalloonStats, type DeviceCommand, type DeviceReply } from '@tsvmm/devices';
-import { ConfigurationError } from './configuration-error.ts';
+import { ConfigurationError } from './configuration/error.ts';
 
 /** How a {@link Balloon} is adjusted. */
 export interface BalloonAdjustment {

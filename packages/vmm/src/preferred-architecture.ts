@@ -1,6 +1,6 @@
 import { HypervisorError, selectHypervisor } from '@tsvmm/hypervisor';
-import type { Architecture, HypervisorConfiguration } from './configuration.ts';
-import { ConfigurationError } from './configuration-error.ts';
+import type { Architecture, HypervisorConfiguration } from './configuration/configuration.ts';
+import { ConfigurationError } from './configuration/error.ts';
 import { hostArchitecture } from './machine/boards.ts';
 
 /** What the software CPUs run. */

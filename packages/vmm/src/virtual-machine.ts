@@ -15,13 +15,14 @@ import { type ByteSource, kernelArchitecture } from '@tsvmm/kernel-loader';
 import { Balloon } from './balloon.ts';
 import {
   type Architecture,
-  checkConfigurationFiles,
-  checkConsoleSize,
   type ResolvedConfiguration,
   type VirtualMachineConfiguration,
   validateConfiguration,
-} from './configuration.ts';
-import { ConfigurationError } from './configuration-error.ts';
+} from './configuration/configuration.ts';
+import { ConfigurationError } from './configuration/error.ts';
+import { checkConfigurationFiles } from './configuration/files.ts';
+import type { SandboxConfiguration } from './configuration/sandbox.ts';
+import { checkConsoleSize } from './configuration/serial.ts';
 import { Doorbells } from './doorbells.ts';
 import { VirtualMachineError } from './errors.ts';
 import type { IoEnvironmentData } from './io-environment.ts';
@@ -32,7 +33,6 @@ import { DeviceProcesses } from './machine/device-processes.ts';
 import { createDevices, type Devices } from './machine/devices.ts';
 import { createInputs } from './machine/inputs.ts';
 import { PanicWatch } from './panic-watch.ts';
-import type { SandboxConfiguration } from './sandbox-configuration.ts';
 import { VcpuThread } from './vcpu-thread.ts';
 import type { VcpuWorkerData } from './vcpu-worker.ts';
 

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fetchGuest, type Guest } from '@tsvmm/guest-image';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { VirtualMachineConfiguration } from '../src/configuration.ts';
+import type { VirtualMachineConfiguration } from '../src/configuration/configuration.ts';
 import { VirtualMachine, type VmExit } from '../src/virtual-machine.ts';
 
 const MIB = 2 ** 20;

@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { VirtualMachineConfiguration } from '../src/configuration.ts';
+import type { VirtualMachineConfiguration } from '../src/configuration/configuration.ts';
 import { VirtualMachine, type VmExit } from '../src/virtual-machine.ts';
 import {
   bootSector,

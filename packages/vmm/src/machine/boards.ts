@@ -1,6 +1,6 @@
 import type { Board, BoardOptions } from '@tsvmm/arch';
-import type { Architecture } from '../configuration.ts';
-import { ConfigurationError } from '../configuration-error.ts';
+import type { Architecture } from '../configuration/configuration.ts';
+import { ConfigurationError } from '../configuration/error.ts';
 
 type BoardClass = new (options: BoardOptions) => Board;
 

@@ -14,8 +14,8 @@ import {
   type SerialSink,
   VirtioPciDevice,
 } from '@tsvmm/devices';
-import type { ResolvedSerial } from '../configuration.ts';
-import { ConfigurationError } from '../configuration-error.ts';
+import { ConfigurationError } from '../configuration/error.ts';
+import type { ResolvedSerial } from '../configuration/serial.ts';
 import type { Log } from '../log.ts';
 import type { PanicWatch } from '../panic-watch.ts';
 import { openSerialBackEnd } from './serial-back-end.ts';
@@ -87,7 +87,13 @@ export async function createConsoles(
       const index = serial.num - 1;
       const port = ports[index];
       if (port === undefined) {
-        continue;
+        // The ports that a configuration leaves out are there to discard what is written to them, where there are as many.
+        if (serial.type === 'sink') continue;
+        throw new ConfigurationError(
+          'CONFLICT',
+          'serials',
+          `this machine has no serial port ${serial.num}, but ${ports.length}: choose one of these, or hardware virtio-console`,
+        );
       }
       const names = serialPortNames(port, index);
       device = names.device;

@@ -10,9 +10,10 @@ import {
   VirtioPciDevice,
 } from '@tsvmm/devices';
 import { describeVhostUserDevice } from '@tsvmm/vhost-user';
-import type { ResolvedBlock, ResolvedConfiguration } from '../configuration.ts';
-import { ConfigurationError } from '../configuration-error.ts';
-import type { ResolvedVhostUser } from '../vhost-user-configuration.ts';
+import type { ResolvedBlock } from '../configuration/block.ts';
+import type { ResolvedConfiguration } from '../configuration/configuration.ts';
+import { ConfigurationError } from '../configuration/error.ts';
+import type { ResolvedVhostUser } from '../configuration/vhost-user.ts';
 import type { Consoles } from './consoles.ts';
 import type { DeviceProcesses } from './device-processes.ts';
 import type { Inputs } from './inputs.ts';

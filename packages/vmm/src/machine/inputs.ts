@@ -7,8 +7,8 @@ import {
   UnixStreamSink,
   VirtioPciDevice,
 } from '@tsvmm/devices';
-import { ConfigurationError } from '../configuration-error.ts';
-import { isTouchKind, type ResolvedInput } from '../input-configuration.ts';
+import { ConfigurationError } from '../configuration/error.ts';
+import { isTouchKind, type ResolvedInput } from '../configuration/input.ts';
 import type { Log } from '../log.ts';
 import { carry } from './serial-back-end.ts';
 

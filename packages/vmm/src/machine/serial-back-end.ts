@@ -6,7 +6,7 @@ import {
   type SerialSinkOptions,
   UnixStreamSink,
 } from '@tsvmm/devices';
-import type { ResolvedSerial } from '../configuration.ts';
+import type { ResolvedSerial } from '../configuration/serial.ts';
 
 /**
  * Opens what a console is connected to on the host: where its output goes and, if it has one, where its input comes from.

@@ -1,7 +1,7 @@
 import type { PciAddress } from '@tsvmm/devices';
 import { VHOST_USER_DEVICE_TYPES, type VhostUserDeviceType } from '@tsvmm/vhost-user';
 import type { VirtualMachineConfiguration } from './configuration.ts';
-import { ConfigurationError } from './configuration-error.ts';
+import { ConfigurationError } from './error.ts';
 
 /** A virtio device whose back end is another program. */
 export interface VhostUserConfiguration {

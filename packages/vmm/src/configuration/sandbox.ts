@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { isAbsolute } from 'node:path';
 import type { Sandbox } from '@tsvmm/device-process';
-import { ConfigurationError } from './configuration-error.ts';
+import { ConfigurationError } from './error.ts';
 
 /** How the processes of virtio devices are confined; what is left out is as it comes. */
 export type SandboxConfiguration = Sandbox;

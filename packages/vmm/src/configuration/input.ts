@@ -1,6 +1,6 @@
 import { INPUT_KINDS, type InputKind, TOUCH_KINDS, type TouchKind } from '@tsvmm/devices';
 import type { VirtualMachineConfiguration } from './configuration.ts';
-import { ConfigurationError } from './configuration-error.ts';
+import { ConfigurationError } from './error.ts';
 
 /** An input device (virtio-input) whose events come from a socket. */
 export interface InputConfiguration {

@@ -1,6 +1,6 @@
 import type { BoardOptions, PlatformOptions, SmbiosOptions } from '@tsvmm/arch';
 import type { ConfigurationOption, VirtualMachineConfiguration } from './configuration.ts';
-import { ConfigurationError } from './configuration-error.ts';
+import { ConfigurationError } from './error.ts';
 
 /** An address range of the guest, as its user gives it. */
 export interface RangeConfiguration {
