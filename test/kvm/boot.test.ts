@@ -72,8 +72,9 @@ describe("Debian's kernel on KVM", () => {
 // The emulated riscv64 host has one hart.
 if (process.arch !== 'riscv64') {
   test('a guest of two CPUs runs on both, with its devices in processes that are confined', async () => {
-    const { status, outputs } = await runGuest(['nproc; taskset 2 uname -m', 'poweroff'], ['--cpus', '2']);
-    expect(outputs[0]).toBe(`2\n${MACHINES[process.arch]}`);
+    const lines = ['nproc; taskset 2 uname -m', 'poweroff'];
+    const { status, outputs, messages } = await runGuest(lines, ['--cpus', '2']);
+    expect(outputs[0], messages).toBe(`2\n${MACHINES[process.arch]}`);
     expect(status).toBe(0);
   });
 }

@@ -111,6 +111,7 @@ export class Level1 implements AsyncDisposable {
     });
     level1.#control.resume();
     for (const [index, path] of lab.shared.entries()) await level1.#share(shareTag(index), path);
+    if (lab.companion) await level1.#keepInBackground(lab.companion);
     starting.move();
     return level1;
   }
@@ -155,6 +156,12 @@ export class Level1 implements AsyncDisposable {
     } catch (error) {
       throw signal.aborted ? this.#failure('ENDED', `L1 ended while '${command[0]}' ran in it`) : error;
     }
+  }
+
+  /** The shell that starts it ends at once, and with it what the host waits for. */
+  async #keepInBackground(command: readonly string[]): Promise<void> {
+    const script = '"$@" </dev/null >/dev/null 2>&1 &';
+    await this.run(['sh', '-c', script, 'companion', ...command]);
   }
 
   /** Mounts what the host shares where it is on the host, so that paths and links mean the same. */

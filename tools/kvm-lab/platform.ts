@@ -37,6 +37,8 @@ export interface Userland {
   readonly environment: Readonly<Record<string, string>>;
   /** Path of Node in L1. */
   readonly node: string;
+  /** A program that L1 has in the background for as long as it runs. */
+  readonly companion?: readonly string[];
 }
 
 const STEPS: Readonly<Record<FetchProgress['phase'], string>> = {

@@ -122,8 +122,7 @@ export class JailedProcess implements AsyncDisposable {
     const { pid, pidfd } = spawnProcess({
       program: process.execPath,
       arguments: [process.execPath, ...(options.nodeOptions ?? []), entry, options.module.href],
-      // What is done through an io_uring passes filters by: libuv is to have none.
-      environment: ['UV_USE_IO_URING=0'],
+      environment: environment(),
       descriptors: [nothing, writer, writer, control.descriptor, childLink.descriptor],
       limits: { ...DEFAULT_LIMITS, ...options.limits },
       namespaces: options.jail !== undefined,
@@ -200,4 +199,15 @@ function withoutIoUring(policy: Policy): { readonly filter?: Uint8Array } {
   if (policy.rules.has('io_uring_enter')) return {};
   const filter = compilePolicy(WITHOUT_IO_URING, { architecture: hostArchitecture(), notify: false });
   return { filter };
+}
+
+/** The whole environment; of this process's there is only what says where add-ons are. */
+function environment(): readonly string[] {
+  const { PREBUILDS_ONLY: prebuiltOnly } = process.env;
+  return [
+    // What is done through an io_uring passes filters by: libuv is to have none.
+    'UV_USE_IO_URING=0',
+    // node-gyp-build is to find the same add-ons there as here.
+    ...(prebuiltOnly === undefined ? [] : [`PREBUILDS_ONLY=${prebuiltOnly}`]),
+  ];
 }

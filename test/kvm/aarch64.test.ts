@@ -7,8 +7,9 @@ import { runMachine } from './guest.ts';
 /** Of Debian's u-boot-qemu, which the lab has for aarch64. */
 const U_BOOT = '/usr/lib/u-boot/qemu_arm64/u-boot.bin';
 
-if (process.arch === 'arm64') {
-  test("Debian's U-Boot reaches its prompt, reads a disk, and powers off", async () => {
+test.runIf(process.arch === 'arm64')(
+  "Debian's U-Boot reaches its prompt, reads a disk, and powers off",
+  async () => {
     const folder = await mkdtemp(join(tmpdir(), 'tsvmm-firmware-'));
     await using _ = { [Symbol.asyncDispose]: () => rm(folder, { recursive: true }) };
     const disk = join(folder, 'disk');
@@ -32,5 +33,5 @@ if (process.arch === 'arm64') {
     // The second sector starts with the 512th byte of a text of six.
     expect(console).toMatch(/^48000000: ?(76 6d 6d 0a 74 73)/m);
     expect(console).toMatch(/start\s+= 0x0*40000000/);
-  });
-}
+  },
+);
