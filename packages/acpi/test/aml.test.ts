@@ -18,6 +18,7 @@ import {
   Method,
   Mutex,
   Name,
+  Notify,
   OperationRegion,
   Package,
   Path,
@@ -48,6 +49,12 @@ test('iasl compiles what it disassembles to the same AML', () => {
     }),
     { numRuns: 8 },
   );
+});
+
+test('iasl has nothing against any notification', () => {
+  const all = Array.from({ length: 0x100 }, (_, code) => Notify(Path('\\_SB.D'), code));
+  const { bytes } = createDsdt(OEM, [Scope('\\_SB', [Device('D', [Name('_ADR', 0), Method('M', {}, all)])])]);
+  expect(Buffer.compare(compile(disassemble(bytes)).subarray(HEADER), bytes.subarray(HEADER))).toBe(0);
 });
 
 describe('ASL and TypeScript make the same AML of', () => {

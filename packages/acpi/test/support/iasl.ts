@@ -7,6 +7,8 @@ import { expect } from 'vitest';
 /** Bytes of a table's header, of which iasl writes the creator and the checksum itself. */
 export const HEADER = 36;
 
+/** What iasl has to say of the code in a Notify: its name, such as "Error Disconnect Recover". */
+const NOTIFICATION = /(?<=\bNotify \(.*\)) \/\/ .*/g;
 const COMPLAINT = /\b(?:warning|error|invalid|unknown|incorrect|illegal)\b/i;
 
 /** The source that iasl makes of a table; it must have nothing to complain about. */
@@ -16,7 +18,7 @@ export function disassemble(table: Uint8Array): string {
   // -dl: ASL without the operators of ASL+, which do not say which of two ways the AML was written.
   expect(iasl(directory.path, '-dl', 'table.dat')).not.toMatch(COMPLAINT);
   const source = readFileSync(join(directory.path, 'table.dsl'), 'utf8');
-  expect(source).not.toMatch(COMPLAINT);
+  expect(source.replaceAll(NOTIFICATION, '')).not.toMatch(COMPLAINT);
   return source;
 }
 
