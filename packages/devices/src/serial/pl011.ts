@@ -1,8 +1,8 @@
 import { array, atomic, i32, struct, u8, u16 } from '@tsvmm/struct';
-import type { BusAccess, BusDevice } from '../bus.ts';
+import type { BusAccess } from '../bus.ts';
 import type { InterruptLine } from '../interrupt.ts';
-import { SharedMutex } from '../lock.ts';
-import { ByteRing } from './byte-ring.ts';
+import type { ByteRing } from './byte-ring.ts';
+import { Uart, type UartDescriptor } from './uart.ts';
 
 /** Bytes of address space. */
 export const PL011_LENGTH = 0x1000;
@@ -81,13 +81,8 @@ const registers = struct(
 );
 
 /** A PL011 as plain data: what another thread needs to attach its registers. */
-export interface Pl011Descriptor {
+export interface Pl011Descriptor extends UartDescriptor {
   readonly kind: 'pl011';
-  readonly state: SharedArrayBuffer;
-  /** {@link ByteRing} of what the guest transmits. */
-  readonly output: SharedArrayBuffer;
-  /** {@link ByteRing} of what the guest receives; without one, nothing is ever received. */
-  readonly input: SharedArrayBuffer | undefined;
   /** Input of the interrupt controller. */
   readonly interrupt: number;
 }
@@ -111,56 +106,30 @@ export function describePl011(options: {
  * `Uart16550`, bytes leave at once, and received ones stay in the input ring until the guest reads them. It transmits
  * whether UARTCR enables it or not: early consoles of kernels count on firmware to have done that.
  */
-export class Pl011 implements BusDevice {
+export class Pl011 extends Uart {
   readonly #registers;
-  readonly #mutex: SharedMutex;
-  readonly #line: InterruptLine;
-  readonly #output: ByteRing;
-  readonly #input: ByteRing | undefined;
 
   constructor(descriptor: Pl011Descriptor, line: InterruptLine) {
-    this.#registers = registers.attach(descriptor.state);
-    this.#mutex = new SharedMutex(this.#registers.lock);
-    this.#line = line;
-    this.#output = new ByteRing(descriptor.output);
-    this.#input = descriptor.input && new ByteRing(descriptor.input);
+    const state = registers.attach(descriptor.state);
+    super(state, descriptor, line);
+    this.#registers = state;
   }
 
   read(access: BusAccess): void {
-    const { offset } = access;
-    access.low = access.high = 0;
     // Nothing is between the registers.
-    if (offset % 4 !== 0) return;
-    this.#mutex.lock();
-    try {
-      access.low = this.#readRegister(offset);
-      this.#updateLine();
-    } finally {
-      this.#mutex.unlock();
-    }
+    access.low = access.offset % 4 === 0 ? this.readRegister(access.offset) : 0;
+    access.high = 0;
   }
 
   write({ offset, low }: BusAccess): void {
-    if (offset % 4 !== 0) return;
-    // Waiting for room happens without the lock, so that the other vCPUs can still use the port.
-    while (!this.#writeRegister(offset, low & 0xffff)) this.#output.waitForRoom();
+    if (offset % 4 === 0) this.writeRegister(offset, low & 0xffff);
   }
 
-  /** To be called when bytes have been put into the input ring: raises the interrupt that announces them. */
-  inputArrived(): void {
-    this.#mutex.lock();
-    try {
-      this.#updateLine();
-    } finally {
-      this.#mutex.unlock();
-    }
-  }
-
-  #readRegister(register: number): number {
+  protected load(register: number): number {
     const r = this.#registers;
     switch (register) {
       case UARTDR:
-        return this.#received() === 0 ? 0 : (this.#input?.shift() ?? 0);
+        return this.#received() === 0 ? 0 : (this.input?.shift() ?? 0);
       case UARTFR: {
         if (r.receivePause > 0) r.receivePause--;
         const received = this.#received();
@@ -193,58 +162,51 @@ export class Pl011 implements BusDevice {
     }
   }
 
-  /** @returns false when the byte has to wait for room in the output ring */
-  #writeRegister(register: number, value: number): boolean {
+  protected store(register: number, value: number): boolean {
     const r = this.#registers;
-    this.#mutex.lock();
-    try {
-      switch (register) {
-        case UARTDR:
-          if (!this.#output.push(value & 0xff)) return false;
-          r.transmitted = 1;
-          break;
-        case UARTILPR:
-          r.ilpr = value & 0xff;
-          break;
-        case UARTIBRD:
-          r.ibrd = value;
-          break;
-        case UARTFBRD:
-          r.fbrd = value & 0x3f;
-          break;
-        case UARTLCR_H:
-          r.lcrH = value & 0xff;
-          break;
-        case UARTCR:
-          r.control = value;
-          break;
-        case UARTIFLS:
-          r.ifls = value & 0x3f;
-          break;
-        case UARTIMSC:
-          r.mask = value & INTERRUPTS;
-          if ((r.mask & (RX | RECEIVE_TIMEOUT)) !== 0) r.receivePause = 0;
-          break;
-        case UARTICR:
-          if ((value & TX) !== 0) r.transmitted = 0;
-          if ((value & RX) !== 0 && (r.mask & (RX | RECEIVE_TIMEOUT)) === 0) r.receivePause = RECEIVE_PAUSE;
-          break;
-        case UARTDMACR:
-          r.dmaControl = value & 7;
-          break;
-        default:
-          // UARTECR clears errors of reception, of which there are none; the others are for reading.
-          break;
-      }
-      this.#updateLine();
-      return true;
-    } finally {
-      this.#mutex.unlock();
+    switch (register) {
+      case UARTDR:
+        if (!this.output.push(value & 0xff)) return false;
+        r.transmitted = 1;
+        break;
+      case UARTILPR:
+        r.ilpr = value & 0xff;
+        break;
+      case UARTIBRD:
+        r.ibrd = value;
+        break;
+      case UARTFBRD:
+        r.fbrd = value & 0x3f;
+        break;
+      case UARTLCR_H:
+        r.lcrH = value & 0xff;
+        break;
+      case UARTCR:
+        r.control = value;
+        break;
+      case UARTIFLS:
+        r.ifls = value & 0x3f;
+        break;
+      case UARTIMSC:
+        r.mask = value & INTERRUPTS;
+        if ((r.mask & (RX | RECEIVE_TIMEOUT)) !== 0) r.receivePause = 0;
+        break;
+      case UARTICR:
+        if ((value & TX) !== 0) r.transmitted = 0;
+        if ((value & RX) !== 0 && (r.mask & (RX | RECEIVE_TIMEOUT)) === 0) r.receivePause = RECEIVE_PAUSE;
+        break;
+      case UARTDMACR:
+        r.dmaControl = value & 7;
+        break;
+      default:
+        // UARTECR clears errors of reception, of which there are none; the others are for reading.
+        break;
     }
+    return true;
   }
 
   #received(): number {
-    return this.#registers.receivePause > 0 ? 0 : (this.#input?.available ?? 0);
+    return this.#registers.receivePause > 0 ? 0 : (this.input?.available ?? 0);
   }
 
   /**
@@ -259,10 +221,7 @@ export class Pl011 implements BusDevice {
     return receiver | (r.transmitted !== 0 ? TX : 0);
   }
 
-  #updateLine(): void {
-    const level = (this.#pending() & this.#registers.mask) === 0 ? 0 : 1;
-    if (level === this.#registers.lineLevel) return;
-    this.#registers.lineLevel = level;
-    this.#line.set(level === 1);
+  protected interrupts(): boolean {
+    return (this.#pending() & this.#registers.mask) !== 0;
   }
 }

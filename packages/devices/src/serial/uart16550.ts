@@ -1,8 +1,8 @@
 import { array, atomic, i32, struct, u8, u16 } from '@tsvmm/struct';
-import type { BusAccess, BusDevice } from '../bus.ts';
+import type { BusAccess } from '../bus.ts';
 import type { InterruptLine } from '../interrupt.ts';
-import { SharedMutex } from '../lock.ts';
-import { ByteRing } from './byte-ring.ts';
+import type { ByteRing } from './byte-ring.ts';
+import { Uart, type UartDescriptor } from './uart.ts';
 
 /** Bytes of address space: eight registers, one byte apart (reg-shift 0). */
 export const UART16550_LENGTH = 8;
@@ -99,13 +99,8 @@ const registers = struct(
 );
 
 /** A UART as plain data: what another thread needs to attach its registers. */
-export interface Uart16550Descriptor {
+export interface Uart16550Descriptor extends UartDescriptor {
   readonly kind: 'uart16550';
-  readonly state: SharedArrayBuffer;
-  /** {@link ByteRing} of what the guest transmits. */
-  readonly output: SharedArrayBuffer;
-  /** {@link ByteRing} of what the guest receives; without one, nothing is ever received. */
-  readonly input: SharedArrayBuffer | undefined;
   /** Number of the interrupt controller's input; undefined for a port that is only polled. */
   readonly interrupt: number | undefined;
   /** State of the wire (`createWiredOrState`) to that input, if other devices drive it too. */
@@ -134,41 +129,24 @@ export function describeUart16550(options: {
   };
 }
 
-/**
- * The registers of a 16550A: everything its data sheet has but baud rate and parity, which change nothing here.
- * Bytes leave at once, so the transmitter is always empty; when nobody takes them from the output ring, the
- * vCPU that transmits waits. Received bytes stay in the input ring until the guest reads them: none is ever lost
- * to an overrun.
- */
-export class Uart16550 implements BusDevice {
+/** The registers of a 16550A: everything its data sheet has but baud rate and parity, which change nothing here. */
+export class Uart16550 extends Uart {
   readonly #registers;
-  readonly #mutex: SharedMutex;
-  readonly #line: InterruptLine;
-  readonly #output: ByteRing;
-  readonly #input: ByteRing | undefined;
 
   constructor(descriptor: Uart16550Descriptor, line: InterruptLine) {
-    this.#registers = registers.attach(descriptor.state);
-    this.#mutex = new SharedMutex(this.#registers.lock);
-    this.#line = line;
-    this.#output = new ByteRing(descriptor.output);
-    this.#input = descriptor.input && new ByteRing(descriptor.input);
+    const state = registers.attach(descriptor.state);
+    super(state, descriptor, line);
+    this.#registers = state;
   }
 
+  // The chip has an 8-bit bus: a wider access is one access a byte, at consecutive registers.
   read(access: BusAccess): void {
-    // The chip has an 8-bit bus: a wider access is one access a byte, at consecutive registers.
     let low = 0;
     let high = 0;
-    this.#mutex.lock();
-    try {
-      for (let i = 0; i < access.size; i++) {
-        const byte = this.#readRegister((access.offset + i) & 7);
-        if (i < 4) low |= byte << (8 * i);
-        else high |= byte << (8 * (i - 4));
-      }
-      this.#updateLine();
-    } finally {
-      this.#mutex.unlock();
+    for (let i = 0; i < access.size; i++) {
+      const byte = this.readRegister((access.offset + i) & 7);
+      if (i < 4) low |= byte << (8 * i);
+      else high |= byte << (8 * (i - 4));
     }
     access.low = low;
     access.high = high;
@@ -177,22 +155,11 @@ export class Uart16550 implements BusDevice {
   write(access: BusAccess): void {
     for (let i = 0; i < access.size; i++) {
       const byte = ((i < 4 ? access.low >>> (8 * i) : access.high >>> (8 * (i - 4))) & 0xff) >>> 0;
-      // Waiting for room happens without the lock, so that the other vCPUs can still use the port.
-      while (!this.#writeRegister((access.offset + i) & 7, byte)) this.#output.waitForRoom();
+      this.writeRegister((access.offset + i) & 7, byte);
     }
   }
 
-  /** To be called when bytes have been put into the input ring: raises the interrupt that announces them. */
-  inputArrived(): void {
-    this.#mutex.lock();
-    try {
-      this.#updateLine();
-    } finally {
-      this.#mutex.unlock();
-    }
-  }
-
-  #readRegister(register: number): number {
+  protected load(register: number): number {
     const r = this.#registers;
     switch (register) {
       case RBR_THR_DLL:
@@ -228,42 +195,35 @@ export class Uart16550 implements BusDevice {
     }
   }
 
-  /** @returns false when the byte has to wait for room in the output ring */
-  #writeRegister(register: number, value: number): boolean {
+  protected store(register: number, value: number): boolean {
     const r = this.#registers;
-    this.#mutex.lock();
-    try {
-      switch (register) {
-        case RBR_THR_DLL:
-          if ((r.lcr & LCR_DLAB) !== 0) r.dll = value;
-          else if (!this.#transmit(value)) return false;
-          break;
-        case IER_DLM:
-          if ((r.lcr & LCR_DLAB) !== 0) r.dlm = value;
-          else this.#enableInterrupts(value & IER_MASK);
-          break;
-        case IIR_FCR:
-          this.#controlFifos(value);
-          break;
-        case LCR:
-          r.lcr = value;
-          break;
-        case MCR:
-          r.mcr = value & MCR_MASK;
-          this.#updateModemStatus();
-          break;
-        case SCR:
-          r.scr = value;
-          break;
-        default:
-          // LSR and MSR are for reading; their factory test modes do not exist here.
-          break;
-      }
-      this.#updateLine();
-      return true;
-    } finally {
-      this.#mutex.unlock();
+    switch (register) {
+      case RBR_THR_DLL:
+        if ((r.lcr & LCR_DLAB) !== 0) r.dll = value;
+        else if (!this.#transmit(value)) return false;
+        break;
+      case IER_DLM:
+        if ((r.lcr & LCR_DLAB) !== 0) r.dlm = value;
+        else this.#enableInterrupts(value & IER_MASK);
+        break;
+      case IIR_FCR:
+        this.#controlFifos(value);
+        break;
+      case LCR:
+        r.lcr = value;
+        break;
+      case MCR:
+        r.mcr = value & MCR_MASK;
+        this.#updateModemStatus();
+        break;
+      case SCR:
+        r.scr = value;
+        break;
+      default:
+        // LSR and MSR are for reading; their factory test modes do not exist here.
+        break;
     }
+    return true;
   }
 
   /** Bytes that the guest can read now. */
@@ -271,13 +231,13 @@ export class Uart16550 implements BusDevice {
     const r = this.#registers;
     if ((r.mcr & MCR_LOOP) !== 0) return r.loopbackCount;
     if (r.receivePause > 0) return 0;
-    return this.#input?.available ?? 0;
+    return this.input?.available ?? 0;
   }
 
   #receive(): number {
     const r = this.#registers;
     if (this.#received() === 0) return 0;
-    if ((r.mcr & MCR_LOOP) === 0) return this.#input?.shift() ?? 0;
+    if ((r.mcr & MCR_LOOP) === 0) return this.input?.shift() ?? 0;
     const byte = r.loopback[0] ?? 0;
     r.loopback.copyWithin(0, 1, r.loopbackCount);
     r.loopbackCount--;
@@ -290,7 +250,7 @@ export class Uart16550 implements BusDevice {
       const depth = (r.fcr & FCR_ENABLE) !== 0 ? FIFO_DEPTH : 1;
       if (r.loopbackCount >= depth) r.overrun = 1;
       else r.loopback[r.loopbackCount++] = byte;
-    } else if (!this.#output.push(byte)) {
+    } else if (!this.output.push(byte)) {
       return false;
     }
     // THR was full for no time at all.
@@ -352,10 +312,7 @@ export class Uart16550 implements BusDevice {
     return IIR_NONE;
   }
 
-  #updateLine(): void {
-    const level = this.#identifyInterrupt() === IIR_NONE ? 0 : 1;
-    if (level === this.#registers.lineLevel) return;
-    this.#registers.lineLevel = level;
-    this.#line.set(level === 1);
+  protected interrupts(): boolean {
+    return this.#identifyInterrupt() !== IIR_NONE;
   }
 }
