@@ -75,7 +75,7 @@ export function resolveBlock(
   const fail = (code: ConfigurationErrorCode, message: string): never => {
     throw new ConfigurationError(code, 'blocks', message, { index });
   };
-  const path = checkPath('blocks', block.path, 'a disk', index);
+  const path = checkPath('blocks', block.path, 'a disk needs the path of a file', index);
   const blockSize = block.blockSize ?? SECTOR_BYTES;
   if (!Number.isSafeInteger(blockSize) || blockSize <= 0 || blockSize % SECTOR_BYTES !== 0) {
     fail(

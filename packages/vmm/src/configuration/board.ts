@@ -1,5 +1,6 @@
 import type { BoardOptions, PlatformOptions, SmbiosOptions } from '@tsvmm/arch';
-import type { ConfigurationOption, VirtualMachineConfiguration } from './configuration.ts';
+import { checkPath } from './checks.ts';
+import type { VirtualMachineConfiguration } from './configuration.ts';
 import { ConfigurationError } from './error.ts';
 
 /** An address range of the guest, as its user gives it. */
@@ -51,8 +52,8 @@ export function resolveBoard(configuration: VirtualMachineConfiguration): Resolv
     throw new ConfigurationError('CONFLICT', 'initrd', 'firmware takes no initrd: put it on a disk');
   }
   return {
-    bios: bios === undefined ? undefined : filePath('bios', bios),
-    acpiTables: acpiTables.map((path) => filePath('acpiTables', path)),
+    bios: bios === undefined ? undefined : checkPath('bios', bios, 'it needs the path of a file'),
+    acpiTables: acpiTables.map((path) => checkPath('acpiTables', path, 'it needs the path of a file')),
     smbios,
     pci: pci && {
       ...(pci.memory && { memory: range(pci.memory) }),
@@ -60,11 +61,6 @@ export function resolveBoard(configuration: VirtualMachineConfiguration): Resolv
     },
     platform: { i8042, rtc },
   };
-}
-
-function filePath(option: ConfigurationOption, path: string): string {
-  if (typeof path === 'string' && path !== '' && !path.includes('\0')) return path;
-  throw new ConfigurationError('INVALID_VALUE', option, 'it needs the path of a file');
 }
 
 function range({ start, size }: RangeConfiguration): { readonly start: number; readonly end: number } {

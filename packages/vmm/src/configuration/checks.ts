@@ -36,14 +36,15 @@ export function checkWord<T extends string>(
   return word;
 }
 
-export function checkPath(option: ConfigurationOption, path: string, what: string, index?: number): string {
+/**
+ * A path is a text that a system call can take. Nothing is opened.
+ *
+ * @param need what the option needs, as the message says it
+ * @throws ConfigurationError INVALID_VALUE
+ */
+export function checkPath(option: ConfigurationOption, path: string, need: string, index?: number): string {
   if (typeof path !== 'string' || path === '' || path.includes('\0')) {
-    throw new ConfigurationError(
-      'INVALID_VALUE',
-      option,
-      `${what} needs the path of a file`,
-      index === undefined ? {} : { index },
-    );
+    throw new ConfigurationError('INVALID_VALUE', option, need, index === undefined ? {} : { index });
   }
   return path;
 }

@@ -155,11 +155,11 @@ export function validateConfiguration(configuration: VirtualMachineConfiguration
     kernel:
       configuration.kernel === undefined
         ? undefined
-        : checkPath('kernel', configuration.kernel, 'the kernel'),
+        : checkPath('kernel', configuration.kernel, 'the kernel needs the path of a file'),
     initrd:
       configuration.initrd === undefined
         ? undefined
-        : checkPath('initrd', configuration.initrd, 'the initrd'),
+        : checkPath('initrd', configuration.initrd, 'the initrd needs the path of a file'),
     params: resolveParams(configuration.params ?? [], blocks),
     memory: resolveMemory(configuration.memory ?? {}, configuration.balloon !== false),
     cpus: { count: resolveCpus(configuration.cpus?.count ?? 1) },
@@ -275,5 +275,12 @@ function resolveName(name: string | undefined): string | undefined {
 function resolveHypervisor(hypervisor: HypervisorConfiguration): HypervisorConfiguration {
   checkWord('hypervisor', hypervisor.kind, HYPERVISORS, 'the hypervisor');
   if (hypervisor.kind !== 'kvm') return { kind: hypervisor.kind };
-  return { kind: 'kvm', device: checkPath('hypervisor', hypervisor.device ?? '/dev/kvm', 'the KVM device') };
+  return {
+    kind: 'kvm',
+    device: checkPath(
+      'hypervisor',
+      hypervisor.device ?? '/dev/kvm',
+      'the KVM device needs the path of a file',
+    ),
+  };
 }

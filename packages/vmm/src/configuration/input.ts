@@ -1,4 +1,5 @@
 import { INPUT_KINDS, type InputKind, TOUCH_KINDS, type TouchKind } from '@tsvmm/devices';
+import { checkPath } from './checks.ts';
 import type { VirtualMachineConfiguration } from './configuration.ts';
 import { ConfigurationError } from './error.ts';
 
@@ -57,9 +58,12 @@ export function resolveInputs({ inputs = [] }: VirtualMachineConfiguration): rea
       throw new ConfigurationError(code, 'inputs', message, { index });
     };
     if (!KINDS.includes(kind)) fail('INVALID_VALUE', `an input device is one of ${KINDS.join(', ')}`);
-    if (typeof path !== 'string' || path === '' || path.includes('\0')) {
-      fail('INVALID_VALUE', 'an input device needs the path of the socket that its events come from');
-    }
+    checkPath(
+      'inputs',
+      path,
+      'an input device needs the path of the socket that its events come from',
+      index,
+    );
     const isSized = input.width !== undefined || input.height !== undefined || input.name !== undefined;
     if (isSized && !isTouchKind(kind)) fail('CONFLICT', `a ${kind} has no size and no name of its own`);
     for (const size of [width, height]) {

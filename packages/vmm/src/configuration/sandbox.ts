@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { isAbsolute } from 'node:path';
 import type { Sandbox } from '@tsvmm/device-process';
+import { checkPath } from './checks.ts';
 import { ConfigurationError } from './error.ts';
 
 /** How the processes of virtio devices are confined; what is left out is as it comes. */
@@ -13,9 +14,7 @@ export type SandboxConfiguration = Sandbox;
  */
 export function resolveSandbox(sandbox: SandboxConfiguration | false): SandboxConfiguration | false {
   for (const path of directories(sandbox)) {
-    if (typeof path !== 'string' || path === '' || path.includes('\0')) {
-      throw new ConfigurationError('INVALID_VALUE', 'sandbox', 'a sandbox needs the path of a directory');
-    }
+    checkPath('sandbox', path, 'a sandbox needs the path of a directory');
   }
   if (sandbox !== false && sandbox.root !== undefined && !isAbsolute(sandbox.root)) {
     const message = `the root of sandboxes is named by its absolute path, not '${sandbox.root}'`;

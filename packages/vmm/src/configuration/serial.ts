@@ -150,9 +150,13 @@ function resolveSerial(serial: SerialConfiguration, index: number): ResolvedSeri
     ),
     num: serial.num ?? 1,
     path:
-      serial.path === undefined ? undefined : checkPath('serials', serial.path, "a console's path", index),
+      serial.path === undefined
+        ? undefined
+        : checkPath('serials', serial.path, "a console's output needs the path of a file", index),
     input:
-      serial.input === undefined ? undefined : checkPath('serials', serial.input, "a console's input", index),
+      serial.input === undefined
+        ? undefined
+        : checkPath('serials', serial.input, "a console's input needs the path of a file", index),
     inputUnixStream: serial.inputUnixStream ?? false,
     stdin: serial.stdin ?? false,
     debugconPort: serial.debugconPort ?? DEBUGCON_PORT,

@@ -1,5 +1,6 @@
 import type { PciAddress } from '@tsvmm/devices';
 import { VHOST_USER_DEVICE_TYPES, type VhostUserDeviceType } from '@tsvmm/vhost-user';
+import { checkPath } from './checks.ts';
 import type { VirtualMachineConfiguration } from './configuration.ts';
 import { ConfigurationError } from './error.ts';
 
@@ -35,9 +36,7 @@ export function resolveVhostUser(configuration: VirtualMachineConfiguration): re
       const types = VHOST_USER_DEVICE_TYPES.join(', ');
       throw invalid('INVALID_VALUE', `a vhost-user device is one of ${types}, not ${type}`, index);
     }
-    if (typeof socket !== 'string' || socket === '' || socket.includes('\0')) {
-      throw invalid('INVALID_VALUE', "a vhost-user device needs the path of its back end's socket", index);
-    }
+    checkPath('vhostUser', socket, "a vhost-user device needs the path of its back end's socket", index);
     if (maxQueueSize !== undefined && !isQueueSize(maxQueueSize)) {
       const limits = `a power of two from 2 to ${MAX_QUEUE_SIZE}`;
       throw invalid('OUT_OF_RANGE', `the size of a queue is ${limits}, not ${maxQueueSize}`, index);
