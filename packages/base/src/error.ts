@@ -50,3 +50,8 @@ export class SystemError extends Error {
     this.syscall = syscall;
   }
 }
+
+/** What to tell a person of something that was thrown: an error's message, anything else as it prints. */
+export function reasonOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}

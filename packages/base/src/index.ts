@@ -8,7 +8,7 @@ export {
   waitReadable,
   writeFully,
 } from './descriptor.ts';
-export { SystemError } from './error.ts';
+export { reasonOf, SystemError } from './error.ts';
 export { EventFd } from './event-fd.ts';
 export {
   blockDeviceSize,

@@ -1,5 +1,5 @@
 import { serialize } from 'node:v8';
-import { BorrowedDescriptor, type FileDescriptor, type UnixSocket } from '@tsvmm/base';
+import { BorrowedDescriptor, type FileDescriptor, reasonOf, type UnixSocket } from '@tsvmm/base';
 import type { DeviceCommand, DeviceReply } from '@tsvmm/devices';
 import { FileStorage } from '@tsvmm/disk';
 import { type BlockedCall, describeExit, JailedProcess } from '@tsvmm/jail';
@@ -228,8 +228,4 @@ export class DeviceProcess implements AsyncDisposable {
     for (const pending of this.#pending.values()) pending.reject(error);
     if (phase === 'serving') this.#options.onFailure?.(error);
   }
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -8,7 +8,7 @@ import {
   readSync,
   statSync,
 } from 'node:fs';
-import { extendedAttributes, seekData, seekHole } from '@tsvmm/base';
+import { extendedAttributes, reasonOf, seekData, seekHole } from '@tsvmm/base';
 import type { Attributes, Chunk, Entry, Range, Timestamp } from './entry.ts';
 import { Ext2Error } from './errors.ts';
 import { FileMode } from './inode/inode.ts';
@@ -180,7 +180,7 @@ class Scanner {
     try {
       return action();
     } catch (cause) {
-      const reason = cause instanceof Error ? cause.message : String(cause);
+      const reason = reasonOf(cause);
       throw new Ext2Error('UNREADABLE', `cannot be read: ${reason}`, { path: this.#shown(file), cause });
     }
   }

@@ -1,4 +1,5 @@
 import { Worker } from 'node:worker_threads';
+import { reasonOf } from '@tsvmm/base';
 import type { VcpuControl, VcpuStop } from '@tsvmm/hypervisor';
 import { VirtualMachineError } from './errors.ts';
 import type { VcpuWorkerData, VcpuWorkerEvent } from './vcpu-worker.ts';
@@ -34,7 +35,7 @@ export class VcpuThread implements AsyncDisposable {
         else this.#onPciDecodingChanged();
       });
       this.#worker.once('error', (cause) => {
-        const reason = cause instanceof Error ? cause.message : String(cause);
+        const reason = reasonOf(cause);
         fail(`vCPU ${id} failed: ${reason}`, cause);
       });
       this.#worker.once('exit', () => fail(`the thread of vCPU ${id} ended without a word`));

@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs';
-import { UnixSocket } from '@tsvmm/base';
+import { reasonOf, UnixSocket } from '@tsvmm/base';
 import { RingLink } from '@tsvmm/device-process';
 import { ByteRing, consoleModel, openSerialSink, SerialInput, SerialOutput } from '@tsvmm/devices';
 import type { CommandContext } from '../commands/definition.ts';
@@ -58,6 +58,6 @@ async function carry(path: string, input: SerialInput, onError: (error: Error) =
   try {
     for await (const bytes of createReadStream(path)) await input.write(bytes as Buffer);
   } catch (cause) {
-    onError(new Error(`no more input from ${path}: ${cause instanceof Error ? cause.message : cause}`));
+    onError(new Error(`no more input from ${path}: ${reasonOf(cause)}`));
   }
 }

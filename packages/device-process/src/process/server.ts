@@ -1,5 +1,5 @@
 import type { Executor } from '@tsvmm/async';
-import { type FileDescriptor, type MemFd, UnixSocket } from '@tsvmm/base';
+import { type FileDescriptor, type MemFd, reasonOf, UnixSocket } from '@tsvmm/base';
 import { type DeviceCommand, DeviceError, type VirtioBackend } from '@tsvmm/devices';
 import { VhostUserDevice } from '@tsvmm/vhost-user';
 import { Channel } from '../channel.ts';
@@ -114,8 +114,4 @@ export class DeviceServer {
     if (this.#opened === undefined) throw new Error('a front end came before the back end was open');
     return this.#opened.backend;
   }
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,4 +1,5 @@
 import { type Transferable, Worker } from 'node:worker_threads';
+import { reasonOf } from '@tsvmm/base';
 import { DeviceError } from '../errors.ts';
 import type { DeviceCommand, DeviceReply } from '../virtio/command.ts';
 import type { VirtioPciDescriptor } from '../virtio/device.ts';
@@ -89,7 +90,7 @@ export class IoWorker implements AsyncDisposable {
     try {
       await ready.promise;
     } catch (cause) {
-      const what = cause instanceof Error ? cause.message : String(cause);
+      const what = reasonOf(cause);
       throw new DeviceError('BACKEND_FAILED', `The I/O thread could not start: ${what}`, { cause });
     }
     return new IoWorker(worker, options);
@@ -111,7 +112,7 @@ export class IoWorker implements AsyncDisposable {
       return await pending.promise;
     } catch (cause) {
       const name = this.#devices[device]?.name ?? `device ${device}`;
-      const reason = cause instanceof Error ? cause.message : String(cause);
+      const reason = reasonOf(cause);
       throw new DeviceError('BACKEND_FAILED', `${name}: ${reason}`, { cause });
     }
   }

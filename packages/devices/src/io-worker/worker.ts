@@ -1,7 +1,7 @@
 // The thread behind IoWorker: attaches the back ends and waits for their events on its event loop.
 import { parentPort, workerData } from 'node:worker_threads';
 import { type Executor, type ExecutorKind, openExecutor } from '@tsvmm/async';
-import { EventFd, setThreadName, type Watcher } from '@tsvmm/base';
+import { EventFd, reasonOf, setThreadName, type Watcher } from '@tsvmm/base';
 import { attachIntx } from '../attach.ts';
 import { DeviceError } from '../errors.ts';
 import { routingId } from '../pci/address.ts';
@@ -86,7 +86,7 @@ async function command(id: number, device: number, asked: DeviceCommand): Promis
     if (backend?.command === undefined) throw new DeviceError('BAD_OPTION', 'It takes no commands.');
     send({ kind: 'done', id, reply: await backend.command(asked) });
   } catch (error) {
-    send({ kind: 'refused', id, reason: error instanceof Error ? error.message : String(error) });
+    send({ kind: 'refused', id, reason: reasonOf(error) });
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Executor, ExecutorKind } from '@tsvmm/async';
-import { EventFd, type FileDescriptor } from '@tsvmm/base';
+import { EventFd, type FileDescriptor, reasonOf } from '@tsvmm/base';
 import { ExecutorStorage, type Format, type OpenStorage, openDisk, type Storage } from '@tsvmm/disk';
 import { DeviceError } from '../errors.ts';
 import type { PciAddress } from '../pci/address.ts';
@@ -356,7 +356,7 @@ async function orFailed<T>(opening: Promise<T>): Promise<T> {
   try {
     return await opening;
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = reasonOf(cause);
     throw new DeviceError('BACKEND_FAILED', reason, { cause });
   }
 }

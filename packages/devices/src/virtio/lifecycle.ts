@@ -1,3 +1,4 @@
+import { reasonOf } from '@tsvmm/base';
 import { SharedMutex } from '../lock.ts';
 import { type FeatureSet, VirtioStatus } from './constants.ts';
 import { VirtqueueError, type VirtqueueErrorCode } from './queue/errors.ts';
@@ -109,7 +110,7 @@ export class DeviceLifecycle {
     });
     interrupt.config();
     const code = cause instanceof VirtqueueError ? cause.code : undefined;
-    const what = cause instanceof Error ? cause.message : String(cause);
+    const what = reasonOf(cause);
     onBroken({
       device: name,
       cause: code === undefined ? 'backend' : 'driver',

@@ -1,3 +1,4 @@
+import { reasonOf } from '@tsvmm/base';
 import { SegmentList } from '../segments.ts';
 import { readU64, viewOf } from './big-endian.ts';
 import type { Qcow2Header } from './header.ts';
@@ -108,7 +109,7 @@ class Walk implements References {
           await this.#walkL1(l1TableOffset, l1Size, `the L1 table of snapshot '${name}'`, tables, false);
         }
       } catch (error) {
-        this.errors.add(error instanceof Error ? error.message : String(error));
+        this.errors.add(reasonOf(error));
       }
     }
     let done = 0;

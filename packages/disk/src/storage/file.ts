@@ -15,6 +15,7 @@ import {
   map,
   preadv,
   pwritev,
+  reasonOf,
   SystemError,
   seekData,
   seekHole,
@@ -344,12 +345,12 @@ const REASONS: Readonly<Record<string, string>> = {
 
 /** What is said of a file that cannot be had. */
 export function openFailure(path: string, how: string, cause: unknown): DiskError {
-  return new DiskError('OPEN_FAILED', `${path} cannot be ${how}: ${reasonOf(cause)}`, { cause });
+  return new DiskError('OPEN_FAILED', `${path} cannot be ${how}: ${reasonOfFailure(cause)}`, { cause });
 }
 
-function reasonOf(cause: unknown): string {
+function reasonOfFailure(cause: unknown): string {
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
-  return REASONS[code] ?? (cause instanceof Error ? cause.message : String(cause));
+  return REASONS[code] ?? reasonOf(cause);
 }
 
 const ZERO_SEGMENTS = SegmentList.of(ZEROES);

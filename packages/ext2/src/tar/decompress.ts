@@ -1,5 +1,6 @@
 import { pipeline, Readable } from 'node:stream';
 import { createGunzip, createZstdDecompress } from 'node:zlib';
+import { reasonOf } from '@tsvmm/base';
 import { Ext2Error } from '../errors.ts';
 
 const GZIP = [0x1f, 0x8b];
@@ -75,7 +76,7 @@ async function* through(
     yield* decompressor;
   } catch (cause) {
     if (sourceError !== undefined) throw sourceError;
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = reasonOf(cause);
     throw new Ext2Error('BAD_ARCHIVE', `What follows in the archive is no ${name} data: ${reason}.`, {
       cause,
     });

@@ -1,4 +1,4 @@
-import type { EventFd } from '@tsvmm/base';
+import { type EventFd, reasonOf } from '@tsvmm/base';
 import { GuestMemory, GuestMemoryError } from '@tsvmm/vm-memory';
 import { HypervisorError } from '../errors.ts';
 import type { Architecture, VmOptions } from '../hypervisor.ts';
@@ -272,7 +272,7 @@ function createMemory({ ram, sharedMemory = true }: VmOptions): GuestMemory {
   } catch (cause) {
     if (cause instanceof HypervisorError) throw cause;
     const code = cause instanceof GuestMemoryError ? 'INVALID_ARGUMENT' : 'NO_RESOURCES';
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = reasonOf(cause);
     throw new HypervisorError(code, `no memory for the guest: ${reason}`, { cause });
   }
 }

@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import type { EventFd } from '@tsvmm/base';
+import { type EventFd, reasonOf } from '@tsvmm/base';
 import { Request, SoftMemory, startTranslation, type TranslationThread } from '@tsvmm/softcpu';
 import { GuestMemory } from '@tsvmm/vm-memory';
 import { HypervisorError } from '../errors.ts';
@@ -195,7 +195,7 @@ function createSoftMemory(harts: number, ramBase: number, ramSize: number): Soft
   try {
     return SoftMemory.create({ harts, ramBase, ramSize });
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = reasonOf(cause);
     throw new HypervisorError('NO_RESOURCES', `no memory for the guest: ${reason}`, { cause });
   }
 }

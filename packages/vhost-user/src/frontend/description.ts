@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { FileDescriptor, SystemError, UnixSocket } from '@tsvmm/base';
+import { FileDescriptor, reasonOf, SystemError, UnixSocket } from '@tsvmm/base';
 import {
   type FeatureSet,
   hasFeature,
@@ -118,7 +118,7 @@ async function connect(name: string, path: string, timeLimit: number): Promise<U
     } catch (cause) {
       const isAbsent = cause instanceof SystemError && ['ENOENT', 'ECONNREFUSED'].includes(cause.code);
       if (!isAbsent || performance.now() >= deadline) {
-        const reason = cause instanceof Error ? cause.message : String(cause);
+        const reason = reasonOf(cause);
         throw new VhostUserError('DISCONNECTED', `${name}: start the back end first: ${reason}`, { cause });
       }
     }

@@ -1,4 +1,5 @@
 import type { Board, PlatformDevices } from '@tsvmm/arch';
+import { reasonOf } from '@tsvmm/base';
 import {
   type BusDescriptor,
   type BusEntry,
@@ -120,7 +121,7 @@ async function createBlock(block: ResolvedBlock, index: number): Promise<VirtioP
       { blockSize, sparse, packedQueue, ...(id !== undefined && { id }) },
     );
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = reasonOf(cause);
     throw new ConfigurationError('FILE_UNUSABLE', 'blocks', reason, { index, cause });
   }
 }
@@ -140,7 +141,7 @@ async function createVhostUser(
     });
     return VirtioPciDevice.remote(name, model, pciClass, found.socket, found.path);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = reasonOf(cause);
     throw new ConfigurationError('FILE_UNUSABLE', 'vhostUser', reason, { index, cause });
   }
 }

@@ -1,3 +1,4 @@
+import { reasonOf } from '@tsvmm/base';
 import {
   ByteRing,
   inputEvents,
@@ -45,7 +46,7 @@ async function connect(path: string, index: number): Promise<UnixStreamSink> {
   try {
     return await UnixStreamSink.connect(path);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = reasonOf(cause);
     throw new ConfigurationError('FILE_UNUSABLE', 'inputs', reason, { index, cause });
   }
 }

@@ -1,4 +1,5 @@
 import { createReadStream } from 'node:fs';
+import { reasonOf } from '@tsvmm/base';
 import {
   openSerialSink,
   type SerialInput,
@@ -53,7 +54,7 @@ export async function carry(
       await input.write(bytes);
     }
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = reasonOf(error);
     onError(`no more input from ${name}: ${reason}`);
   }
 }
