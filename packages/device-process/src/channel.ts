@@ -1,4 +1,10 @@
-import { type FileDescriptor, SystemError, type UnixSocket, type Watcher } from '@tsvmm/base';
+import {
+  type FileDescriptor,
+  type ReceivedMessage,
+  SystemError,
+  type UnixSocket,
+  type Watcher,
+} from '@tsvmm/base';
 import { MAXIMUM_PACKET } from './protocol.ts';
 
 /** Descriptors that come with one packet at most. */
@@ -48,10 +54,18 @@ export class Channel<Sent extends object> implements Disposable {
         this.#end(undefined);
         return;
       }
-      const text = Buffer.from(this.#buffer.buffer, 0, packet.length).toString();
-      this.#events.onMessage(JSON.parse(text), packet.descriptors);
+      this.#events.onMessage(this.#parse(packet), packet.descriptors);
     } catch (error) {
       this.#end(error instanceof SystemError && error.code === 'ECONNRESET' ? undefined : error);
+    }
+  }
+
+  #parse({ length, descriptors }: ReceivedMessage): unknown {
+    try {
+      return JSON.parse(Buffer.from(this.#buffer.buffer, 0, length).toString());
+    } catch (error) {
+      for (const descriptor of descriptors) descriptor[Symbol.dispose]();
+      throw error;
     }
   }
 

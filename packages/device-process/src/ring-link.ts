@@ -1,4 +1,4 @@
-import type { UnixSocket, Watcher } from '@tsvmm/base';
+import { SystemError, type UnixSocket, type Watcher } from '@tsvmm/base';
 import type { ByteRing } from '@tsvmm/devices';
 
 const CHUNK = 16_384;
@@ -46,9 +46,10 @@ export class RingLink implements Disposable {
           await from.dataAvailable();
         }
       }
-    } catch {
+    } catch (error) {
       // The other side has gone, or this one was disposed: what comes is dropped, and nobody waits for room.
       from.close();
+      if (!(error instanceof SystemError)) throw error;
     }
   }
 
@@ -67,10 +68,12 @@ export class RingLink implements Disposable {
           if (rest.length > 0) await to.roomAvailable();
         }
       }
-    } catch {
-      // The connection broke, which is an end, too.
+    } catch (error) {
+      // That the connection broke is an end, too.
+      if (!(error instanceof SystemError)) throw error;
+    } finally {
+      to.close();
     }
-    to.close();
   }
 
   /** The socket's next event. */
