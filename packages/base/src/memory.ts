@@ -123,9 +123,12 @@ export function mapIntoNewMemory(
   readOnly: boolean,
 ): SharedMapping {
   const pages = Math.max(1, Math.ceil(length / WASM_PAGE));
-  const { buffer } = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+  // The library's types do not say that the buffer of such a memory is shared.
+  const buffer: ArrayBufferLike = memory.buffer;
+  if (!(buffer instanceof SharedArrayBuffer)) throw new TypeError('this engine has no shared memories');
   native.mapInto(new Uint8Array(buffer), 0, length, fd, fdOffset, readOnly);
-  return { buffer: buffer as unknown as SharedArrayBuffer, byteLength: length };
+  return { buffer, byteLength: length };
 }
 
 /**

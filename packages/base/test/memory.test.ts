@@ -18,7 +18,9 @@ import { codeOf, python } from './support.ts';
 const SIZE = 16 * pageSize;
 
 function bufferOf(memory: WebAssembly.Memory): SharedArrayBuffer {
-  return memory.buffer as unknown as SharedArrayBuffer;
+  const buffer: ArrayBufferLike = memory.buffer;
+  if (buffer instanceof SharedArrayBuffer) return buffer;
+  throw new TypeError('not made with shared: true');
 }
 
 const PEEK_AND_POKE = `

@@ -55,8 +55,7 @@ export class SoftMemory {
     this.ramBase = descriptor.ramBase;
     this.ramSize = descriptor.ramSize;
     this.ramOffset = descriptor.ramOffset;
-    // A shared memory's buffer is a SharedArrayBuffer; the library's types do not say so.
-    const buffer = this.memory.buffer as unknown as SharedArrayBuffer;
+    const buffer = sharedBufferOf(this.memory);
     this.bytes = new Uint8Array(buffer);
     this.u16 = new Uint16Array(buffer);
     this.u32 = new Uint32Array(buffer);
@@ -129,4 +128,11 @@ export class SoftMemory {
 
 function roundUp(value: number, unit: number): number {
   return Math.ceil(value / unit) * unit;
+}
+
+/** A shared memory's buffer is a SharedArrayBuffer; the library's types do not say so. */
+function sharedBufferOf(memory: WebAssembly.Memory): SharedArrayBuffer {
+  const buffer: ArrayBufferLike = memory.buffer;
+  if (buffer instanceof SharedArrayBuffer) return buffer;
+  throw new SoftCpuError('BAD_LAYOUT', 'the WebAssembly memory of a machine must be shared');
 }
