@@ -79,7 +79,7 @@ describe('the process of a device', () => {
     }
   });
 
-  test('serves a disk whose image refers to another', async () => {
+  test('serves a disk whose image refers to another, past the page cache', async () => {
     image('base.img', 3 * 2 ** 20);
     const path = join(folder.path, 'overlay.qcow2');
     await using overlay = await createDisk(path, {
@@ -87,7 +87,7 @@ describe('the process of a device', () => {
       backing: { file: 'base.img', format: 'raw' },
     });
     await overlay[Symbol.asyncDispose]();
-    await using process = await DeviceProcess.start(await describeBlockDevice({ path }));
+    await using process = await DeviceProcess.start(await describeBlockDevice({ path, direct: true }));
     const [ours, theirs] = UnixSocket.pair();
     using socket = ours;
     process.connect(theirs);

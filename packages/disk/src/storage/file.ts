@@ -11,8 +11,6 @@ import {
   blockDeviceSize,
   discardBlocks,
   fallocate,
-  MemFd,
-  map,
   preadv,
   pwritev,
   reasonOf,
@@ -325,8 +323,10 @@ export class FileStorage implements Storage {
   /** Pages of memory, which are as aligned as any device wants. */
   #bounceBuffer(): Uint8Array {
     if (!this.#bounce) {
-      using memory = MemFd.create({ name: 'tsvmm-direct', size: BOUNCE_LENGTH });
-      this.#bounce = new Uint8Array(map(memory.descriptor.number, 0, BOUNCE_LENGTH));
+      // WebAssembly's memory: a memory file cannot be made in a jail.
+      const pages = BOUNCE_LENGTH / 65_536;
+      const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+      this.#bounce = new Uint8Array(memory.buffer);
     }
     return this.#bounce;
   }
