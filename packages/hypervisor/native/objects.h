@@ -95,6 +95,8 @@ struct Holder {
   std::shared_ptr<Object> object;
   /// Run before the object is let go, on the holder's own thread; set by what attaches more than a reference.
   void (*before_release)(Napi::Env env, Holder& holder) = nullptr;
+  /// What KVM_RUN is called on: of a vCPU that this holder has attached, -1 otherwise.
+  int run_fd = -1;
   /// The buffer over a vCPU's shared pages, and what keeps these mapped while it can be reached.
   Napi::Reference<Napi::ArrayBuffer> buffer;
   std::shared_ptr<Object>* buffer_owner = nullptr;

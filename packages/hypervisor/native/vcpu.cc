@@ -33,6 +33,7 @@ std::atomic_ref<uint8_t> ImmediateExit(const Vcpu& vcpu) {
 }
 
 void Detach(Napi::Env env, Holder& holder) {
+  holder.run_fd = -1;
   static_cast<Vcpu&>(*holder.object).thread.store(0);
   if (holder.buffer_owner != nullptr) {
     // The buffer lets go of the pages now, not when it is collected; whoever still has a view of it sees nothing.
@@ -43,18 +44,17 @@ void Detach(Napi::Env env, Holder& holder) {
   }
 }
 
-/// enter(): runs the guest until it exits. 0, or the errno of KVM_RUN; what the exit is stands in the shared pages.
+/// enter(): runs the guest until it exits; what the exit is stands in the shared pages. Nothing, or the errno of KVM_RUN.
+///
+/// Every exit of a guest comes through here, with caches and translations that the switch of worlds has left cold: no value
+/// is made for the usual case, and no object looked at but the holder.
 napi_value Enter(napi_env env, napi_callback_info info) {
   void* data = nullptr;
   napi_get_cb_info(env, info, nullptr, nullptr, nullptr, &data);
-  const Object* const vcpu = static_cast<Holder*>(data)->object.get();
-  int error = EBADF;
-  if (vcpu != nullptr) [[likely]] {
-    error = ioctl(vcpu->fd, KVM_RUN, nullptr) >= 0 ? 0 : errno;
-  }
-  napi_value result;
-  napi_create_int32(env, error, &result);
-  return result;
+  if (ioctl(static_cast<Holder*>(data)->run_fd, KVM_RUN, nullptr) >= 0) [[likely]] return nullptr;
+  napi_value error;
+  napi_create_int32(env, errno, &error);
+  return error;
 }
 
 /// attachVcpu(handle): { vcpu, pages, enter } for the thread that is to run the vCPU. One thread may have it at a time.
@@ -90,6 +90,7 @@ Napi::Value AttachVcpu(const Napi::CallbackInfo& info) {
     if (held->object != nullptr) static_cast<Vcpu&>(*held->object).thread.store(0);
     delete held;
   });
+  holder->run_fd = object->fd;
   holder->object = std::move(object);
   holder->before_release = Detach;
   holder->buffer = Napi::Persistent(Napi::ArrayBuffer(env, pages));

@@ -80,7 +80,7 @@ export class KvmVcpu implements Vcpu {
     this.#stop = undefined;
     for (;;) {
       const error = attached.enter();
-      if (error === 0) {
+      if (error === undefined) {
         const reason = words[EXIT_REASON_WORD];
         if (reason === Exit.io) {
           this.#portIo.handle(handler);

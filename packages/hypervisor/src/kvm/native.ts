@@ -88,8 +88,8 @@ export interface AttachedVcpu {
   readonly vcpu: NativeVcpu;
   /** The pages shared with the kernel, `struct kvm_run` first. Empty once the vCPU is released. */
   readonly pages: ArrayBuffer;
-  /** KVM_RUN: 0, or its errno. */
-  enter(): number;
+  /** KVM_RUN: undefined when the guest exited, else its errno. */
+  enter(): number | undefined;
 }
 
 /** The add-on: `native/*.cc` documents each function beside its code, and checks every argument. */

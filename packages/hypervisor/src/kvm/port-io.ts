@@ -1,14 +1,21 @@
 import type { ExitAccess, ExitHandler } from '../vcpu.ts';
 import { IO_OUT, RunPage } from './run-page.ts';
 
+/** Direction, size and port of the access, from the lowest byte on. */
+const IO_WORD = RunPage.ioDirection / 4;
+const COUNT_WORD = RunPage.ioCount / 4;
+const DATA_OFFSET_WORD = RunPage.ioDataOffset / 4;
+
 /** Handles port accesses (KVM_EXIT_IO) in the pages that the vCPU shares with the kernel; x86_64 only. */
 export class PortIo {
   readonly #bytes: Uint8Array;
+  readonly #words: Uint32Array;
   readonly #view: DataView;
   readonly #access: ExitAccess;
 
   constructor(pages: ArrayBuffer, access: ExitAccess) {
     this.#bytes = new Uint8Array(pages);
+    this.#words = new Uint32Array(pages);
     this.#view = new DataView(pages);
     this.#access = access;
   }
@@ -16,12 +23,14 @@ export class PortIo {
   /** One call of the handler for each element: string instructions have more than one. */
   handle(handler: ExitHandler): void {
     const access = this.#access;
-    const size = (this.#bytes[RunPage.ioSize] ?? 1) as 1 | 2 | 4;
-    const count = this.#view.getUint32(RunPage.ioCount, true);
-    const isOut = this.#bytes[RunPage.ioDirection] === IO_OUT;
+    const words = this.#words;
+    const what = words[IO_WORD] ?? 0;
+    const isOut = (what & 0xff) === IO_OUT;
+    const size = ((what >>> 8) & 0xff) as 1 | 2 | 4;
+    const count = words[COUNT_WORD] ?? 0;
     // 64 bits wide; the kernel says where in the shared pages it is.
-    let offset = this.#view.getUint32(RunPage.ioDataOffset, true);
-    access.address = this.#view.getUint16(RunPage.ioPort, true);
+    let offset = words[DATA_OFFSET_WORD] ?? 0;
+    access.address = what >>> 16;
     access.size = size;
     access.high = 0;
     for (let index = 0; index < count; index++, offset += size) {

@@ -5,8 +5,6 @@ export const RunPage = {
   exit: 32,
 
   ioDirection: 32,
-  ioSize: 33,
-  ioPort: 34,
   ioCount: 36,
   ioDataOffset: 40,
 
