@@ -14,6 +14,7 @@ export const DEVICE_POLICIES: Readonly<Record<ProcessBackend['kind'], string>> =
   input: 'console_device',
   'multiport-console': 'console_device',
   rng: 'rng_device',
+  scsi: 'scsi_device',
 };
 
 /** How the processes of devices are confined; what is left out is as it comes. */

@@ -155,16 +155,17 @@ export {
 } from './virtio/constants.ts';
 export {
   type BackendDescriptor,
-  type BackendEnvironment,
   type DeviceDescription,
-  type DiskImage,
   describeBlockDevice,
+  describeScsiDevice,
   type IntxDescriptor,
   type LocalBackendDescriptor,
   openBackend,
+  type ScsiDisk,
   type VirtioPciDescriptor,
   VirtioPciDevice,
 } from './virtio/device.ts';
+export type { DiskImage, ImageEnvironment } from './virtio/disk-image.ts';
 export { INPUT_EVENT_LENGTH, InputBackend } from './virtio/input/input-backend.ts';
 export {
   INPUT_KINDS,

@@ -1,8 +1,8 @@
 import { type FileDescriptor, UnixSocket } from '@tsvmm/base';
 import {
-  type BackendEnvironment,
   ByteRing,
   ConsoleBackend,
+  type ImageEnvironment,
   InputBackend,
   MultiportConsoleBackend,
   openBackend,
@@ -22,7 +22,7 @@ export interface OpenedBackend {
 export async function openProcessBackend(
   descriptor: ProcessBackend,
   descriptors: readonly FileDescriptor[],
-  environment: BackendEnvironment,
+  environment: ImageEnvironment,
 ): Promise<OpenedBackend> {
   if (descriptor.kind === 'console') {
     const stream = openStream(descriptors[0], inputRing(descriptor));

@@ -3,8 +3,9 @@
 import { deserialize } from 'node:v8';
 import { type Executor, type OpenedExecutor, openExecutor } from '@tsvmm/async';
 import type { FileDescriptor, MemFd, UnixSocket } from '@tsvmm/base';
+import type { DiskImage } from '@tsvmm/devices';
 import { createInflightFile } from '@tsvmm/vhost-user';
-import type { ProcessDevice } from '../device.ts';
+import type { ProcessBackend, ProcessDevice } from '../device.ts';
 import { MAXIMUM_PACKET } from '../protocol.ts';
 import { DeviceServer } from './server.ts';
 
@@ -26,7 +27,8 @@ export function prepare(link: UnixSocket): void {
   const { backend, model } = device;
   // In the jail neither memory files can be made nor an io_uring.
   inflightFile = createInflightFile(model);
-  if ('disk' in backend) opened = openExecutor({ kind: backend.disk.executor ?? 'auto' });
+  const image = imageOf(backend);
+  if (image !== undefined) opened = openExecutor({ kind: image.executor ?? 'auto' });
 }
 
 /** Called by the entry of @tsvmm/jail, in the jail. */
@@ -38,4 +40,16 @@ export async function run(link: UnixSocket): Promise<void> {
   const server = new DeviceServer(link, device, { descriptors, inflightFile, executor });
   if (opened !== undefined) server.log(`${device.name} does its I/O on ${opened.reason}`);
   await server.open();
+}
+
+/** An image that the device has: all of them do their I/O in the same way. */
+function imageOf(backend: ProcessBackend): DiskImage | undefined {
+  switch (backend.kind) {
+    case 'block':
+      return backend.disk;
+    case 'scsi':
+      return backend.disks[0]?.disk;
+    default:
+      return undefined;
+  }
 }

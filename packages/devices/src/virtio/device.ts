@@ -1,7 +1,4 @@
-import type { Executor, ExecutorKind } from '@tsvmm/async';
-import { EventFd, type FileDescriptor, reasonOf } from '@tsvmm/base';
-import { ExecutorStorage, type Format, type OpenStorage, openDisk, type Storage } from '@tsvmm/disk';
-import { DeviceError } from '../errors.ts';
+import { EventFd, type FileDescriptor } from '@tsvmm/base';
 import type { PciAddress } from '../pci/address.ts';
 import { PciConfigurationSpace } from '../pci/configuration-space.ts';
 import type { PciDevice } from '../pci/topology.ts';
@@ -23,10 +20,22 @@ import {
   type PortOptions,
   type PortStreams,
 } from './console/multiport.ts';
+import {
+  checkBlockSize,
+  type DiskImage,
+  type ImageEnvironment,
+  inspectImage,
+  openImage,
+  SECTOR,
+} from './disk-image.ts';
 import { InputBackend } from './input/input-backend.ts';
 import { type InputDescription, inputModel } from './input/model.ts';
 import type { RemoteDescriptor } from './remote/remote-backend.ts';
 import { RngBackend, rngModel } from './rng/rng.ts';
+import { LogicalUnit } from './scsi/logical-unit.ts';
+import { Medium } from './scsi/medium.ts';
+import { type ScsiOptions, scsiModel } from './scsi/model.ts';
+import { ScsiBackend } from './scsi/scsi-backend.ts';
 import type { VirtioDeviceModel } from './transport/registers.ts';
 import {
   createVirtioPciParts,
@@ -36,34 +45,10 @@ import {
   type VirtioPciParts,
 } from './transport/virtio-pci.ts';
 
-/** The image behind a disk; plain data. */
-export interface DiskImage {
-  /** A file or block device of any format of `@tsvmm/disk`, or of the one that is given. */
-  readonly path: string;
-  readonly format?: Format;
-  readonly readOnly?: boolean;
-  /** Refuse an image that another program uses: shared for readers, exclusive for a writer; true unless given. */
-  readonly lock?: boolean;
-  /** Bypasses the host's page cache; false unless given. */
-  readonly direct?: boolean;
-  /** What its I/O runs on; `auto`, which is io_uring where the kernel has it, unless given. */
-  readonly executor?: ExecutorKind | 'auto';
-}
-
-/** Formats that can be written; the others can only be read. */
-const WRITABLE_FORMATS: readonly string[] = ['raw', 'qcow2', 'composite'];
-
-/** What back ends are opened with on the thread that serves them. */
-export interface BackendEnvironment {
-  /** The thread's executor of a kind, opened when it is first asked for. */
-  executor(kind: ExecutorKind | 'auto'): Executor;
-  /** Opens an image, and what it refers to, for a thread without a file system; unless given, they are opened here. */
-  openStorage?(executor: Executor, ...image: Parameters<OpenStorage>): Storage | Promise<Storage>;
-}
-
 /** What the thread or process that serves a device needs to open its back end. */
 export type BackendDescriptor =
   | { readonly kind: 'block'; readonly disk: DiskImage; readonly options: Omit<BlockOptions, 'size'> }
+  | { readonly kind: 'scsi'; readonly disks: readonly ScsiDisk[] }
   | {
       readonly kind: 'console';
       readonly output: SharedArrayBuffer;
@@ -84,6 +69,13 @@ export type BackendDescriptor =
 
 /** A back end that is opened in the process that attaches it. */
 export type LocalBackendDescriptor = Exclude<BackendDescriptor, RemoteDescriptor>;
+
+/** A disk of a SCSI adapter. */
+export interface ScsiDisk {
+  readonly disk: DiskImage;
+  /** Logical block size in bytes, a power of two of at least 512; 512 unless given. */
+  readonly blockSize?: number;
+}
 
 /** INTx of a function: the input of the interrupt controller, and the state of the wire it shares with others. */
 export interface IntxDescriptor {
@@ -107,6 +99,7 @@ export interface VirtioPciDescriptor {
 }
 
 const BLOCK_CLASS: PciClass = { baseClass: 0x01, subclass: 0x80 };
+const SCSI_CLASS: PciClass = { baseClass: 0x01, subclass: 0x00 };
 const CONSOLE_CLASS: PciClass = { baseClass: 0x07, subclass: 0x80 };
 const INPUT_CLASS: PciClass = { baseClass: 0x09, subclass: 0x80 };
 const RNG_CLASS: PciClass = { baseClass: 0x08, subclass: 0x80 };
@@ -154,6 +147,15 @@ export class VirtioPciDevice implements PciDevice {
   ): Promise<VirtioPciDevice> {
     const { name, model, backend } = await describeBlockDevice(disk, options);
     return new VirtioPciDevice(name, model, BLOCK_CLASS, backend);
+  }
+
+  /**
+   * A SCSI adapter with disks from images of any format, each of which is logical unit 0 of a target.
+   * @throws DeviceError BACKEND_FAILED, BAD_OPTION
+   */
+  static async scsi(disks: readonly ScsiDisk[], options: ScsiOptions = {}): Promise<VirtioPciDevice> {
+    const { name, model, backend } = await describeScsiDevice(disks, options);
+    return new VirtioPciDevice(name, model, SCSI_CLASS, backend);
   }
 
   /** A console with one port. */
@@ -289,13 +291,30 @@ export async function describeBlockDevice(
   disk: DiskImage,
   options: Omit<BlockOptions, 'size' | 'readOnly'> = {},
 ): Promise<DeviceDescription<'block'>> {
-  const { path, format } = disk;
-  await using image = await orFailed(openDisk(path, { lock: false, ...(format && { format }) }));
-  const readOnly = disk.readOnly === true || !WRITABLE_FORMATS.includes(image.format);
+  const { image, size } = await inspectImage(disk);
+  const { readOnly } = image;
   return {
-    name: `virtio-blk ${path}`,
-    model: blockModel({ ...options, readOnly, size: image.size }),
-    backend: { kind: 'block', disk: { ...disk, readOnly }, options: { ...options, readOnly } },
+    name: `virtio-blk ${disk.path}`,
+    model: blockModel({ ...options, readOnly, size }),
+    backend: { kind: 'block', disk: image, options: { ...options, readOnly } },
+  };
+}
+
+/**
+ * A SCSI adapter with disks from images of any format. They are opened here only to learn about them; whoever opens the back
+ * end locks them.
+ * @throws DeviceError BACKEND_FAILED, BAD_OPTION
+ */
+export async function describeScsiDevice(
+  disks: readonly ScsiDisk[],
+  options: ScsiOptions = {},
+): Promise<DeviceDescription<'scsi'>> {
+  for (const { blockSize = SECTOR } of disks) checkBlockSize(blockSize);
+  const inspected = await Promise.all(disks.map(async ({ disk }) => (await inspectImage(disk)).image));
+  return {
+    name: `virtio-scsi ${disks.map(({ disk }) => disk.path).join(', ')}`,
+    model: scsiModel(disks.length, options),
+    backend: { kind: 'scsi', disks: inspected.map((disk, target) => ({ ...disks[target], disk })) },
   };
 }
 
@@ -305,11 +324,13 @@ export async function describeBlockDevice(
  */
 export async function openBackend(
   descriptor: LocalBackendDescriptor,
-  environment: BackendEnvironment,
+  environment: ImageEnvironment,
 ): Promise<VirtioBackend> {
   switch (descriptor.kind) {
     case 'block':
-      return await openBlock(descriptor.disk, descriptor.options, environment);
+      return new BlockBackend(await openImage(descriptor.disk, environment), descriptor.options);
+    case 'scsi':
+      return await openScsi(descriptor.disks, environment);
     case 'console':
       return new ConsoleBackend(
         new ByteRing(descriptor.output),
@@ -331,32 +352,13 @@ export async function openBackend(
   }
 }
 
-async function openBlock(
-  image: DiskImage,
-  options: Omit<BlockOptions, 'size'>,
-  environment: BackendEnvironment,
-): Promise<BlockBackend> {
-  const { path, format, readOnly = false, lock = true, direct = false, executor: kind = 'auto' } = image;
-  const executor = environment.executor(kind);
-  const openStorage = environment.openStorage?.bind(environment) ?? ExecutorStorage.open;
-  const disk = await orFailed(
-    openDisk(path, {
-      writable: !readOnly,
-      lock,
-      direct,
-      ...(format && { format }),
-      openStorage: (name, storageOptions) => openStorage(executor, name, storageOptions),
-    }),
-  );
-  return new BlockBackend(disk, options);
-}
-
-/** @throws DeviceError BACKEND_FAILED for what goes wrong with an image */
-async function orFailed<T>(opening: Promise<T>): Promise<T> {
-  try {
-    return await opening;
-  } catch (cause) {
-    const reason = reasonOf(cause);
-    throw new DeviceError('BACKEND_FAILED', reason, { cause });
+async function openScsi(disks: readonly ScsiDisk[], environment: ImageEnvironment): Promise<ScsiBackend> {
+  await using opened = new AsyncDisposableStack();
+  const units: LogicalUnit[] = [];
+  for (const [target, { disk, blockSize = SECTOR }] of disks.entries()) {
+    const medium = opened.use(new Medium(await openImage(disk, environment), blockSize));
+    units.push(new LogicalUnit(medium, `tsvmm-${target}`));
   }
+  opened.move();
+  return new ScsiBackend(units);
 }

@@ -2,6 +2,7 @@ import type { Disk } from '@tsvmm/disk';
 import { DeviceError } from '../../errors.ts';
 import type { BackendContext, VirtioBackend } from '../backend.ts';
 import type { DeviceCommand } from '../command.ts';
+import { Inflight } from '../inflight.ts';
 import type { Virtqueue } from '../queue/virtqueue.ts';
 import { BlockRequest, RequestStatus, RequestType } from './block-request.ts';
 import { BLOCK_ID_LENGTH, type BlockOptions, setCapacity } from './model.ts';
@@ -15,8 +16,7 @@ export class BlockBackend implements VirtioBackend {
   readonly #sparse: boolean;
   readonly #id = new Uint8Array(BLOCK_ID_LENGTH);
   readonly #idle: BlockRequest[] = [];
-  readonly #busy = new Set<BlockRequest>();
-  readonly #waiters = new Set<() => void>();
+  readonly #inflight = new Inflight<BlockRequest>();
   #context: BackendContext | undefined;
 
   /** Takes over `disk`. */
@@ -32,14 +32,11 @@ export class BlockBackend implements VirtioBackend {
 
   reset(queue?: Virtqueue): Promise<void> | undefined {
     if (!queue) this.#context = undefined;
-    const concerned = [...this.#busy].filter((request) => !queue || request.queue === queue);
-    for (const request of concerned) request.queue = undefined;
-    return concerned.length === 0 ? undefined : this.#ended(concerned);
+    return this.#inflight.reset(queue);
   }
 
   drain(queue?: Virtqueue): Promise<void> | undefined {
-    const concerned = [...this.#busy].filter((request) => !queue || request.queue === queue);
-    return concerned.length === 0 ? undefined : this.#ended(concerned);
+    return this.#inflight.drain(queue);
   }
 
   handle(queue: Virtqueue): boolean {
@@ -47,7 +44,7 @@ export class BlockBackend implements VirtioBackend {
     const { size, readOnly } = this.#disk;
     const refusal = request.take(queue, { size, readOnly, sparse: this.#sparse });
     if (refusal === undefined) {
-      this.#busy.add(request);
+      this.#inflight.add(request);
       void this.#serve(request);
     } else {
       request.finish(refusal);
@@ -74,7 +71,7 @@ export class BlockBackend implements VirtioBackend {
   /** Waits for the requests under way, writes what is cached to stable storage and closes the disk. */
   async [Symbol.asyncDispose](): Promise<void> {
     await using _disk = this.#disk;
-    await this.#ended([...this.#busy]);
+    await this.#inflight.drain();
   }
 
   async #serve(request: BlockRequest): Promise<void> {
@@ -86,13 +83,12 @@ export class BlockBackend implements VirtioBackend {
       status = RequestStatus.ioError;
     }
     const queue = request.finish(status);
-    this.#busy.delete(request);
     // One that was reset is not used again: somebody waits for its end.
     if (queue) {
       this.#context?.announce(queue);
       this.#idle.push(request);
     }
-    for (const resolve of this.#waiters) resolve();
+    this.#inflight.end(request);
   }
 
   #execute(request: BlockRequest): Promise<void> {
@@ -122,16 +118,6 @@ export class BlockBackend implements VirtioBackend {
       if (length === 0) continue;
       if (type === RequestType.discard) await this.#disk.discard(position, length);
       else await this.#disk.writeZeroes(position, length, { mayUnmap: mayUnmap[i] === 1 });
-    }
-  }
-
-  /** Resolves when none of the requests is under way. */
-  async #ended(requests: readonly BlockRequest[]): Promise<void> {
-    while (requests.some((request) => this.#busy.has(request))) {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      this.#waiters.add(resolve);
-      await promise;
-      this.#waiters.delete(resolve);
     }
   }
 }

@@ -1,7 +1,8 @@
+import { SECTOR } from '../disk-image.ts';
 import { VirtqueueError } from '../queue/errors.ts';
 import { Segments } from '../queue/segments.ts';
 import type { Virtqueue } from '../queue/virtqueue.ts';
-import { MAX_RANGES, MAX_WRITE_ZEROES_SECTORS, SECTOR } from './model.ts';
+import { MAX_RANGES, MAX_WRITE_ZEROES_SECTORS } from './model.ts';
 
 /** Request types (virtio 1.3, section 5.2.6). */
 export const RequestType = { in: 0, out: 1, flush: 4, getId: 8, discard: 11, writeZeroes: 13 } as const;

@@ -1,6 +1,7 @@
 import { struct, u8, u16, u32, u64 } from '@tsvmm/struct';
 import { DeviceError } from '../../errors.ts';
 import { VirtioDeviceId, VirtioFeature } from '../constants.ts';
+import { checkBlockSize, SECTOR } from '../disk-image.ts';
 import type { VirtioDeviceModel } from '../transport/registers.ts';
 
 /** Feature bits (virtio 1.3, section 5.2.3). */
@@ -12,8 +13,6 @@ const F_MQ = 12;
 const F_DISCARD = 13;
 const F_WRITE_ZEROES = 14;
 
-/** All positions and lengths of requests count these, whatever the block size is. */
-export const SECTOR = 512;
 /** Bytes of the answer to GET_ID. */
 export const BLOCK_ID_LENGTH = 20;
 
@@ -82,12 +81,7 @@ export interface BlockOptions {
 export function blockModel(options: BlockOptions): VirtioDeviceModel {
   const { size, readOnly = false, blockSize = SECTOR, sparse = true, id = '' } = options;
   const { queueCount = QUEUE_COUNT, packedQueue = false } = options;
-  if (blockSize < SECTOR || blockSize > 2 ** 31 || !Number.isInteger(Math.log2(blockSize))) {
-    throw new DeviceError(
-      'BAD_OPTION',
-      `A block size is a power of two of at least ${SECTOR}, not ${blockSize}.`,
-    );
-  }
+  checkBlockSize(blockSize);
   if (Buffer.byteLength(id) > BLOCK_ID_LENGTH) {
     throw new DeviceError('BAD_OPTION', `The disk id '${id}' is longer than ${BLOCK_ID_LENGTH} bytes.`);
   }

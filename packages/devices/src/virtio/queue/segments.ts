@@ -58,9 +58,34 @@ export class Segments {
         index++;
       }
     }
-    this.pairs.copyWithin(0, 2 * index, 2 * this.count);
-    this.count -= index;
-    this.byteLength -= bytes.length;
+    this.#dropFirst(index, bytes.length);
+    return true;
+  }
+
+  /** Moves the first `length` bytes of the segments to `target`, in place; false when there are not as many. */
+  moveFirst(length: number, target: Segments): boolean {
+    target.copyFrom(this);
+    if (!target.truncate(length)) return false;
+    const last = target.count - 1;
+    const isCut = last >= 0 && target.#length(last) < this.#length(last);
+    if (isCut) {
+      this.pairs[2 * last] = this.#position(last) + target.#length(last);
+      this.pairs[2 * last + 1] = this.#length(last) - target.#length(last);
+    }
+    this.#dropFirst(isCut ? last : target.count, length);
+    return true;
+  }
+
+  /** Keeps only the first `length` bytes; false when there are not as many. */
+  truncate(length: number): boolean {
+    if (this.byteLength < length) return false;
+    let count = 0;
+    for (let left = length; left > 0; count++) {
+      this.pairs[2 * count + 1] = Math.min(this.#length(count), left);
+      left -= this.#length(count);
+    }
+    this.count = count;
+    this.byteLength = length;
     return true;
   }
 
@@ -91,6 +116,13 @@ export class Segments {
       done += length;
     }
     return done;
+  }
+
+  /** @param length bytes that are not in the segments from `count` on */
+  #dropFirst(count: number, length: number): void {
+    this.pairs.copyWithin(0, 2 * count, 2 * this.count);
+    this.count -= count;
+    this.byteLength -= length;
   }
 
   #position(index: number): number {

@@ -109,6 +109,7 @@ export class RemoteHost {
       if (!this.#lifecycle.tryActivate()) return;
       const enabled = [...queues.entries()].filter(([, state]) => state.enable === 1);
       for (const [index] of enabled) this.#started.add(index);
+      await this.#followConfig();
       await this.#backend?.activate(
         features,
         enabled.map(([index, state]) => this.#describe(index, state)),
