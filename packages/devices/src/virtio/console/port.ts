@@ -1,5 +1,6 @@
 import type { ByteRing } from '../../serial/byte-ring.ts';
 import type { Virtqueue } from '../queue/virtqueue.ts';
+import { SingleWait } from '../single-wait.ts';
 
 /** What a port's owner does for it. */
 export interface PortWaker {
@@ -13,15 +14,24 @@ export interface PortWaker {
 export class ConsolePort {
   readonly #output: ByteRing;
   readonly #input: ByteRing | undefined;
-  readonly #waker: PortWaker;
+  readonly #room: SingleWait;
+  readonly #data: SingleWait | undefined;
   /** Bytes of the transmit request at hand that are in the output ring already. */
   #transmitted = 0;
-  #waitsForInput = false;
 
   constructor(output: ByteRing, input: ByteRing | undefined, waker: PortWaker) {
     this.#output = output;
     this.#input = input;
-    this.#waker = waker;
+    this.#room = new SingleWait(
+      () => output.roomAvailable(),
+      () => waker.wakeTransmit(),
+    );
+    this.#data =
+      input &&
+      new SingleWait(
+        () => input.dataAvailable(),
+        () => waker.wakeReceive(),
+      );
   }
 
   /** What was sent of the request at hand is void: its driver has reset the queue. */
@@ -44,7 +54,7 @@ export class ConsolePort {
       const written = this.#output.write(bytes);
       this.#transmitted += written;
       if (written < bytes.length) {
-        void this.#output.roomAvailable().then(() => this.#waker.wakeTransmit());
+        this.#room.start();
         return false;
       }
     }
@@ -57,13 +67,7 @@ export class ConsolePort {
   receive(queue: Virtqueue): boolean {
     const input = this.#input;
     if (!input || input.available === 0) {
-      if (input && !input.closed && !this.#waitsForInput) {
-        this.#waitsForInput = true;
-        void input.dataAvailable().then(() => {
-          this.#waitsForInput = false;
-          this.#waker.wakeReceive();
-        });
-      }
+      if (input?.closed === false) this.#data?.start();
       return false;
     }
     const written = queue.writable.scatter(input.peek());

@@ -2,6 +2,7 @@ import type { ByteRing } from '../../serial/byte-ring.ts';
 import type { BackendContext, VirtioBackend } from '../backend.ts';
 import { VirtqueueError } from '../queue/errors.ts';
 import type { Virtqueue } from '../queue/virtqueue.ts';
+import { SingleWait } from '../single-wait.ts';
 import { EventType } from './kinds.ts';
 import { InputQueue } from './model.ts';
 
@@ -16,7 +17,8 @@ export class InputBackend implements VirtioBackend {
   readonly #events: ByteRing;
   readonly #status: ByteRing;
   #context: BackendContext | undefined;
-  #waitsForEvents = false;
+  readonly #data: SingleWait;
+  readonly #room: SingleWait;
   /** Taken from the stream, which may have stopped in the middle of an event. */
   readonly #gathered = new Uint8Array(MAX_EVENTS * INPUT_EVENT_LENGTH);
   #gatheredLength = 0;
@@ -31,6 +33,14 @@ export class InputBackend implements VirtioBackend {
   constructor(events: ByteRing, status: ByteRing) {
     this.#events = events;
     this.#status = status;
+    this.#data = new SingleWait(
+      () => events.dataAvailable(),
+      () => this.#context?.wake(InputQueue.event),
+    );
+    this.#room = new SingleWait(
+      () => status.roomAvailable(),
+      () => this.#context?.wake(InputQueue.status),
+    );
   }
 
   activate(context: BackendContext): void {
@@ -59,7 +69,7 @@ export class InputBackend implements VirtioBackend {
     const available = Math.min(this.#gatheredLength, writable.byteLength);
     const length = available - (available % INPUT_EVENT_LENGTH);
     if (length === 0) {
-      this.#awaitEvents();
+      if (!this.#events.closed) this.#data.start();
       return false;
     }
     writable.scatter(this.#gathered.subarray(0, length));
@@ -80,15 +90,6 @@ export class InputBackend implements VirtioBackend {
     }
   }
 
-  #awaitEvents(): void {
-    if (this.#waitsForEvents || this.#events.closed) return;
-    this.#waitsForEvents = true;
-    void this.#events.dataAvailable().then(() => {
-      this.#waitsForEvents = false;
-      this.#context?.wake(InputQueue.event);
-    });
-  }
-
   #takeStatus(queue: Virtqueue): boolean {
     const { readable } = queue;
     const { byteLength } = readable;
@@ -100,7 +101,7 @@ export class InputBackend implements VirtioBackend {
     const written = this.#status.write(rest);
     if (written < rest.length) {
       this.#statusSent += written;
-      void this.#status.roomAvailable().then(() => this.#context?.wake(InputQueue.status));
+      this.#room.start();
       return false;
     }
     this.#statusSent = 0;
