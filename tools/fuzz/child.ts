@@ -18,6 +18,9 @@ export type ChildMessage =
 /** Resident memory, of all of the process, that no input may need: kibibytes. */
 const MAX_RESIDENT = 700 * 1024;
 
+/** Inputs after which coverage is looked at, which takes longer than one of them. */
+const BATCH = 16;
+
 const [packageName = '', name = '', seed = '1', current = ''] = process.argv.slice(2);
 const target = await findTarget();
 const random = new Random(Number(seed));
@@ -50,18 +53,34 @@ async function attempt(bytes: Uint8Array): Promise<boolean> {
 let told = performance.now();
 let isFine = true;
 for (const bytes of corpus) isFine = isFine && (await attempt(bytes));
-coverage.hasNews();
-for (let inputs = corpus.length; isFine; inputs++) {
-  const bytes = mutate(random.pick(corpus), random.pick(corpus), random);
-  isFine = await attempt(bytes);
-  if (isFine && coverage.hasNews()) {
-    corpus.push(bytes);
-    tell({ kind: 'interesting', bytes: Buffer.from(bytes).toString('base64') });
+coverage.takeNews();
+for (let inputs = corpus.length; isFine; inputs += BATCH) {
+  const batch = Array.from({ length: BATCH }, () =>
+    (target.mutate ?? mutate)(random.pick(corpus), random.pick(corpus), random),
+  );
+  for (const bytes of batch) {
+    isFine = isFine && (await attempt(bytes));
+    await tellProgress(inputs);
   }
-  if (performance.now() - told < 500) continue;
+  if (isFine && coverage.hasNews()) await keepNews(batch);
+}
+process.disconnect?.();
+
+/** Says now and then that it goes on. */
+async function tellProgress(inputs: number): Promise<void> {
+  if (performance.now() - told < 500) return;
   told = performance.now();
   tell({ kind: 'progress', inputs, blocks: coverage.size, corpus: corpus.length });
   // Lets messages out, and the order to end in.
   await new Promise((resolve) => setImmediate(resolve));
 }
-process.disconnect?.();
+
+/** Tries inputs again, to find those of them that reach what none did before. */
+async function keepNews(batch: readonly Uint8Array[]): Promise<void> {
+  for (const bytes of batch) {
+    isFine = isFine && (await attempt(bytes));
+    if (!coverage.takeNews()) continue;
+    corpus.push(bytes);
+    tell({ kind: 'interesting', bytes: Buffer.from(bytes).toString('base64') });
+  }
+}

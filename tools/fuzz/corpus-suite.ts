@@ -17,7 +17,7 @@ export function testCorpus(packageName: string, targets: FuzzTargets): void {
       const random = new Random(1);
       for (const bytes of inputs) await target.exercise(bytes);
       for (let i = 0; i < MUTATIONS; i++) {
-        await target.exercise(mutate(random.pick(inputs), random.pick(inputs), random));
+        await target.exercise((target.mutate ?? mutate)(random.pick(inputs), random.pick(inputs), random));
       }
     });
   });

@@ -19,13 +19,15 @@ export class Coverage implements Disposable {
     return this.#seen.size;
   }
 
-  /** Whether something ran since the last call that never ran before. */
+  /** Whether something ran since the last call, of this or of {@link takeNews}, that was not taken yet. */
   hasNews(): boolean {
+    return this.#ran().some((block) => !this.#seen.has(block));
+  }
+
+  /** The same, and takes it: it is no news any more. */
+  takeNews(): boolean {
     const before = this.#seen.size;
-    this.#session.post('Profiler.takePreciseCoverage', (_error, coverage) => {
-      // The session answers before post returns: it is in this thread.
-      if (coverage) this.#note(coverage);
-    });
+    for (const block of this.#ran()) this.#seen.add(block);
     return this.#seen.size > before;
   }
 
@@ -33,16 +35,27 @@ export class Coverage implements Disposable {
     this.#session.disconnect();
   }
 
-  #note({ result }: Profiler.TakePreciseCoverageReturnType): void {
+  #ran(): readonly string[] {
+    let blocks: readonly string[] = [];
+    this.#session.post('Profiler.takePreciseCoverage', (_error, coverage) => {
+      // The session answers before post returns: it is in this thread.
+      if (coverage) blocks = this.#blocks(coverage);
+    });
+    return blocks;
+  }
+
+  #blocks({ result }: Profiler.TakePreciseCoverageReturnType): readonly string[] {
+    const blocks: string[] = [];
     for (const { url, functions } of result) {
       if (!url.startsWith(this.#folder)) continue;
       for (const { ranges } of functions) {
         for (const { startOffset, endOffset, count } of ranges) {
           // How often, roughly: loops that run once, a few times and many times differ.
           if (count > 0)
-            this.#seen.add(`${url}:${startOffset}:${endOffset}:${Math.min(Math.floor(Math.log2(count)), 8)}`);
+            blocks.push(`${url}:${startOffset}:${endOffset}:${Math.min(Math.floor(Math.log2(count)), 8)}`);
         }
       }
     }
+    return blocks;
   }
 }

@@ -1,106 +1,74 @@
 /**
- * Feeds broken inputs to a package's readers: `pnpm fuzz PACKAGE TARGET [--minutes N] [--seed N]`. Every input is tried in
- * a child process whose time and memory are watched. What fails is written to the package's `fuzz/found/`; put it into
- * `fuzz/corpus/TARGET/` once it is fixed, and `pnpm test` tries it ever after.
+ * Feeds broken inputs to a package's readers, or plays a hostile guest: `pnpm fuzz PACKAGE|guest [TARGET] [--minutes N]
+ * [--seed N] [--replay FILE]`. Without a target, all of them get the same share of the time. Every input is tried in a child process whose
+ * time and memory are watched. What fails is written to the package's `fuzz/found/`; put it into `fuzz/corpus/TARGET/` once
+ * it is fixed, and `pnpm test` tries it ever after.
  */
-import { fork } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { deflateRawSync } from 'node:zlib';
-import type { ChildMessage } from './child.ts';
-import { fuzzedPackages, fuzzFolder, loadTargets } from './target.ts';
+import { inflateRawSync } from 'node:zlib';
+import { Campaign } from './campaign.ts';
+import { fuzzedPackages, loadTargets } from './target.ts';
 
-/** Seconds that an input may take: thousands of times what one does. */
-const PATIENCE = 20;
+/** Packages that together are what a guest can drive, and what comes between. */
+const GROUPS: Readonly<Record<string, readonly string[]>> = {
+  guest: ['devices', 'vhost-user', 'device-process'],
+};
 
 const { values, positionals } = parseArgs({
   args: process.argv.slice(2),
   options: {
     minutes: { type: 'string', default: '1' },
     seed: { type: 'string', default: String(Date.now() % 2 ** 31) },
+    /** An input that was found, to be tried in this process and shown. */
+    replay: { type: 'string' },
   },
   allowPositionals: true,
 });
-const [packageName = '', name = ''] = positionals;
+const [suite = '', wanted] = positionals;
 const packages = fuzzedPackages();
-if (!packages.includes(packageName)) usage(packages.join('|'), 'TARGET');
-const targets = await loadTargets(packageName);
-if (targets[name] === undefined) usage(packageName, Object.keys(targets).join('|'));
-const deadline = performance.now() + Number(values.minutes) * 60_000;
-const folder = mkdtempSync(join(tmpdir(), 'tsvmm-fuzz-'));
-const current = join(folder, 'input');
-const interesting: Buffer[] = [];
-let failures = 0;
-let inputs = 0;
-let blocks = 0;
-try {
-  for (let seed = Number(values.seed); performance.now() < deadline; seed++) await runChild(seed);
-} finally {
-  rmSync(folder, { recursive: true });
+const members = GROUPS[suite] ?? [suite];
+const found: { readonly packageName: string; readonly target: string }[] = [];
+for (const packageName of packages.filter((name) => members.includes(name))) {
+  const names = Object.keys(await loadTargets(packageName));
+  found.push(...names.map((target) => ({ packageName, target })));
 }
-save('interesting', interesting);
-console.log(`${name}: ${inputs} inputs, ${blocks} blocks of code reached, ${failures} failures`);
-process.exitCode = failures > 0 ? 1 : 0;
+if (found.length === 0) usage([...Object.keys(GROUPS), ...packages].join('|'), '[TARGET]');
+const chosen = found.filter(({ target }) => wanted === undefined || target === wanted);
+if (chosen.length === 0) usage(suite, found.map(({ target }) => target).join('|'));
 
-/** Runs a child until it fails, hangs, dies or time is up. */
-async function runChild(seed: number): Promise<void> {
-  const child = fork(
-    fileURLToPath(new URL('child.ts', import.meta.url)),
-    [packageName, name, String(seed), current],
-    {
-      execArgv: ['--max-old-space-size=400'],
-    },
-  );
-  const { promise, resolve } = Promise.withResolvers<void>();
-  let before = 0;
-  let failure = '';
-  let isStopped = false;
-  let lastSign = performance.now();
-  const watch = setInterval(() => {
-    const now = performance.now();
-    if (now - lastSign > PATIENCE * 1000) failure = `an input took more than ${PATIENCE} s`;
-    if (failure !== '' || now > deadline) {
-      isStopped = true;
-      child.kill('SIGKILL');
+if (values.replay === undefined) await fuzz();
+else await replay(values.replay);
+
+/** Every target that was chosen gets the same share of the time. */
+async function fuzz(): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'tsvmm-fuzz-'));
+  const milliseconds = (Number(values.minutes) * 60_000) / chosen.length;
+  try {
+    for (const { packageName, target } of chosen) {
+      const campaign = new Campaign(packageName, target, join(folder, 'input'));
+      await campaign.run(Number(values.seed), milliseconds);
+      console.log(campaign.summary);
+      if (campaign.failures > 0) process.exitCode = 1;
     }
-  }, 200);
-  child.on('message', (message: ChildMessage) => {
-    lastSign = performance.now();
-    if (message.kind === 'failure') failure = message.stack;
-    else if (message.kind === 'interesting') interesting.push(Buffer.from(message.bytes, 'base64'));
-    else {
-      inputs += message.inputs - before;
-      before = message.inputs;
-      blocks = Math.max(blocks, message.blocks);
-    }
-  });
-  child.on('exit', (code, signal) => {
-    clearInterval(watch);
-    if (failure === '' && !isStopped) failure = `the process ended by itself: ${signal ?? code}`;
-    if (failure !== '') report(failure);
-    resolve();
-  });
-  await promise;
-}
-
-function report(failure: string): void {
-  failures++;
-  console.error(`${name}, failure ${failures}: ${failure}`);
-  save('failure', [readFileSync(current)]);
-}
-
-function save(kind: string, inputs: readonly Uint8Array[]): void {
-  const folder = join(fuzzFolder(packageName), 'found');
-  mkdirSync(folder, { recursive: true });
-  for (const [index, bytes] of inputs.entries()) {
-    writeFileSync(join(folder, `${name}-${kind}-${Date.now()}-${index}`), deflateRawSync(bytes));
+  } finally {
+    rmSync(folder, { recursive: true });
   }
 }
 
-function usage(packageNames: string, targetNames: string): never {
-  console.error(`usage: pnpm fuzz ${packageNames} ${targetNames} [--minutes N] [--seed N]`);
+async function replay(file: string): Promise<void> {
+  const bytes = inflateRawSync(readFileSync(file));
+  for (const { packageName, target: name } of chosen) {
+    const target = (await loadTargets(packageName))[name];
+    console.log(target?.describe?.(bytes) ?? `${bytes.length} bytes`);
+    await target?.exercise(bytes);
+    console.log(`${packageName} ${name}: nothing wrong`);
+  }
+}
+
+function usage(suites: string, targetNames: string): never {
+  console.error(`usage: pnpm fuzz ${suites} ${targetNames} [--minutes N] [--seed N]`);
   process.exit(2);
 }

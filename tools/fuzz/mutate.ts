@@ -23,7 +23,7 @@ export class Random {
 }
 
 /** Values at which code that counts goes wrong. */
-const INTERESTING = [
+export const INTERESTING: readonly bigint[] = [
   0n,
   1n,
   2n,

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { inflateRawSync } from 'node:zlib';
 import { ROOT } from '../workspace.ts';
+import type { Random } from './mutate.ts';
 
 /** A reader of hostile bytes. */
 export interface FuzzTarget {
@@ -10,6 +11,10 @@ export interface FuzzTarget {
   seeds(): Promise<readonly Uint8Array[]>;
   /** Does with an input whatever can be done with it; rejects when something comes of it that may not. */
   exercise(bytes: Uint8Array): Promise<void>;
+  /** An input like another one, with something of a second in it, by who knows their form; bytes are changed unless given. */
+  mutate?(input: Uint8Array, other: Uint8Array, random: Random): Uint8Array;
+  /** An input for people to read, where its bytes say little. */
+  describe?(bytes: Uint8Array): string;
 }
 
 /** By the names that the command line takes. */

@@ -6,6 +6,7 @@ import {
   type Bus,
   type BusDescriptor,
   createBusAccess,
+  type DeviceInterrupts,
 } from '../../src/index.ts';
 import { attachInterrupts, InterruptCounts, MSI_ADDRESS, RAM, type SharedMachine } from './machine-memory.ts';
 import { PackedDriverQueue } from './packed-driver.ts';
@@ -29,9 +30,14 @@ export class Guest {
   readonly #access = createBusAccess();
   #free = RAM + 0x1000;
 
-  constructor(descriptor: BusDescriptor, memory: GuestMemory, shared: SharedMachine) {
+  constructor(
+    descriptor: BusDescriptor,
+    memory: GuestMemory,
+    shared: SharedMachine,
+    interrupts: DeviceInterrupts = attachInterrupts(shared),
+  ) {
     this.bus = attachBus(structuredClone(descriptor), {
-      interrupts: attachInterrupts(shared),
+      interrupts,
       pciDecodingChanged: () => this.decodingChanges++,
       reset: () => this.resets++,
     });
@@ -47,10 +53,10 @@ export class Guest {
     return this.#access.low;
   }
 
-  write(address: number, size: AccessSize, value: number): void {
+  write(address: number, size: AccessSize, value: number, high = 0): void {
     this.#access.size = size;
     this.#access.low = value >>> 0;
-    this.#access.high = 0;
+    this.#access.high = high >>> 0;
     this.bus.write(address, this.#access);
   }
 
