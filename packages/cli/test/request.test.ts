@@ -16,7 +16,7 @@ function resolve(...args: string[]) {
 }
 
 describe('options become a configuration', () => {
-  const nothing = { params: [], blocks: [], serials: [], inputs: [], vhostUser: [] };
+  const nothing = { params: [], blocks: [], scsiDisks: [], serials: [], inputs: [], vhostUser: [] };
   test.each<[string[], object]>([
     [[], nothing],
     [['Image'], { ...nothing, kernel: 'Image' }],
@@ -61,6 +61,13 @@ describe('options become a configuration', () => {
           { kind: 'multi-touch', path: 't', width: 800, height: 600, name: 'Screen' },
           { kind: 'trackpad', path: 'p', width: 9 },
         ],
+      },
+    ],
+    [
+      ['--scsi-block', 'a', '--scsi-block', 'path=b,ro,root,block-size=4096,lock=false'],
+      {
+        ...nothing,
+        scsiDisks: [{ path: 'a' }, { path: 'b', readOnly: true, root: true, blockSize: 4096, lock: false }],
       },
     ],
     [['--init-mem', '64', '-m', '512'], { ...nothing, memory: { sizeMiB: 512, initialMiB: 64 } }],
@@ -223,6 +230,9 @@ describe('the rules across options', () => {
       'root=/dev/vdb ro',
     ]);
     expect(resolve('--rwroot', 'a').params).toEqual(['root=/dev/vda rw']);
+    expect(resolve('-b', 'a', '--scsi-block', 'b', '--scsi-block', 'c,root').params).toEqual([
+      'root=/dev/sdb rw',
+    ]);
     const disks = Array.from({ length: 26 }, (_, index) => ['-b', `disk${index}`]).flat();
     expect(resolve(...disks, '--rwroot', 'a').params).toEqual(['root=/dev/vdaa rw']);
   });
@@ -257,6 +267,12 @@ describe('the rules across options', () => {
     [['-b', 'a,block-size=513'], '-b', 'multiple of 512'],
     [['-b', 'a,block-size=1536'], '-b', 'power of two'],
     [['-b', 'a,root', '-r', 'b'], '-r b', 'only one disk can be the root'],
+    [['-b', 'a,root', '--scsi-block', 'b,root'], '--scsi-block', 'only one disk can be the root'],
+    [
+      ['--scsi-block', 'a,block-size=1024', '--scsi-block', 'b,block-size=1'],
+      '--scsi-block b,block-size=1',
+      '512',
+    ],
     [['--serial', 'stdin', '--serial', 'num=2,stdin'], '--serial num=2,stdin', 'only one console can read'],
     [['--serial', 'earlycon', '--serial', 'num=2,earlycon'], '--serial num=2,earlycon', 'early console'],
     [

@@ -3,7 +3,6 @@ export type { Balloon, BalloonAdjustment } from './balloon.ts';
 export {
   type AsyncExecutor,
   type BlockConfiguration,
-  blockDeviceName,
   MAX_BLOCK_ID_BYTES,
   type ResolvedBlock,
 } from './configuration/block.ts';
@@ -27,6 +26,7 @@ export { ConfigurationError, type ConfigurationErrorCode } from './configuration
 export { checkConfigurationFiles } from './configuration/files.ts';
 export type { InputConfiguration } from './configuration/input.ts';
 export type { SandboxConfiguration } from './configuration/sandbox.ts';
+export type { ResolvedScsiDisk, ScsiDiskConfiguration } from './configuration/scsi.ts';
 export {
   type ResolvedSerial,
   SERIAL_PORTS,

@@ -21,6 +21,21 @@ const SERVING_OPTIONS: readonly OptionDefinition[] = [
   ...ISOLATION_OPTIONS,
 ];
 
+const FILE_OPTION = {
+  name: 'file',
+  group: 'Disks',
+  value: 'PATH[:read-only]',
+  availability: BUILT,
+} as const;
+
+const EXECUTOR_OPTION: OptionDefinition = {
+  name: 'async-executor',
+  group: 'Disks',
+  value: 'KIND',
+  help: 'What its I/O runs on: epoll or uring; the better one that the host has if not given',
+  availability: BUILT,
+};
+
 const SERVING =
   'Speaks vhost-user, so that QEMU, crosvm or another program runs the guest. Serves one front end from a process that has nothing else of the host, and ends when that front end goes. The guest must have memory that can be shared, such as QEMU makes with -object memory-backend-memfd,share=on.';
 
@@ -37,23 +52,7 @@ export const DEVICE_COMMANDS: readonly BuiltCommand[] = [
       'tsvmm device block --socket-path disk.sock --file debian.qcow2',
       'tsvmm device block --socket-path disk.sock --file cd.iso:read-only',
     ],
-    options: [
-      {
-        name: 'file',
-        group: 'Disks',
-        value: 'PATH[:read-only]',
-        help: 'The image of the disk',
-        availability: BUILT,
-      },
-      {
-        name: 'async-executor',
-        group: 'Disks',
-        value: 'KIND',
-        help: 'What its I/O runs on: epoll or uring; the better one that the host has if not given',
-        availability: BUILT,
-      },
-      ...SERVING_OPTIONS,
-    ],
+    options: [{ ...FILE_OPTION, help: 'The image of the disk' }, EXECUTOR_OPTION, ...SERVING_OPTIONS],
     availability: BUILT,
     load: async () => (await import('../device/block.ts')).deviceBlock,
   },
@@ -102,5 +101,21 @@ export const DEVICE_COMMANDS: readonly BuiltCommand[] = [
     options: SERVING_OPTIONS,
     availability: BUILT,
     load: async () => (await import('../device/rng.ts')).deviceRng,
+  },
+  {
+    name: 'device scsi',
+    operands: '',
+    minOperands: 0,
+    maxOperands: 0,
+    summary: 'Serve SCSI disks to another virtual machine monitor',
+    description: ['Serves images of disks, of any format, as the targets of a virtio SCSI adapter.', SERVING],
+    examples: ['tsvmm device scsi --socket-path scsi.sock --file debian.qcow2 --file b.img'],
+    options: [
+      { ...FILE_OPTION, repeatable: true, help: 'The image of a disk; the first is target 0' },
+      EXECUTOR_OPTION,
+      ...SERVING_OPTIONS,
+    ],
+    availability: BUILT,
+    load: async () => (await import('../device/scsi.ts')).deviceScsi,
   },
 ];

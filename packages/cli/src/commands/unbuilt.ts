@@ -11,7 +11,7 @@ export const UNBUILT_COMMANDS: readonly CommandDefinition[] = Object.entries({
   balloon_ws: NO_BALLOON,
   battery: 'The machine has no battery yet; it runs on mains power.',
   devices:
-    'Serve each device with a command of its own: tsvmm device block, tsvmm device console, tsvmm device rng.',
+    'Serve each device with a command of its own: tsvmm device block, tsvmm device console, tsvmm device rng, tsvmm device scsi.',
   'device fs': 'Shared folders are not built yet; put the files on a disk: tsvmm disk from-dir.',
   'device gpu': 'There are no screens yet; work with the guest on its console.',
   'device net': 'There is no network yet; exchange files on a disk.',

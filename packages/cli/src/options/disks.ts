@@ -7,15 +7,21 @@ import {
   unbuiltKeys,
 } from './definition.ts';
 
+const PATH_KEY = key('path', 'PATH', 'image file or block device of the host');
+const RO_KEY = key('ro', undefined, 'refuse writes');
+const ROOT_KEY = key('root', undefined, 'mount it as the root file system');
+const BLOCK_SIZE_KEY = key('block-size', 'BYTES', 'logical block size, a power of two; default 512');
+const LOCK_KEY = key('lock', undefined, 'refuse an image that another program uses; default true');
+
 const BLOCK_KEYS: readonly KeyDefinition[] = [
-  key('path', 'PATH', 'image file or block device of the host'),
-  key('ro', undefined, 'refuse writes'),
-  key('root', undefined, 'mount it as the root file system'),
+  PATH_KEY,
+  RO_KEY,
+  ROOT_KEY,
   key('sparse', undefined, 'give back to the host what the guest discards; default true'),
   key('id', 'TEXT', 'serial number, up to 20 bytes'),
-  key('block-size', 'BYTES', 'logical block size, a power of two; default 512'),
+  BLOCK_SIZE_KEY,
   key('direct', undefined, "bypass the host's page cache"),
-  key('lock', undefined, 'refuse an image that another program uses; default true'),
+  LOCK_KEY,
   key('async-executor', 'KIND', 'what I/O runs on, epoll or uring; default --async-executor'),
   key('packed-queue', undefined, 'offer packed virtqueues'),
   ...unbuiltKeys("Leave it out: write direct to bypass the host's page cache.", ['dontcache']),
@@ -51,6 +57,16 @@ export const DISK_OPTIONS: readonly OptionDefinition[] = [
     help: 'Attach a disk image; the first one is /dev/vda, the next /dev/vdb',
     keys: BLOCK_KEYS,
     example: '-b disk.img,root -b data.img,ro,id=data',
+    availability: BUILT,
+  },
+  {
+    name: 'scsi-block',
+    group: 'Disks',
+    value: '[path=]PATH[,KEY=VALUE…]',
+    repeatable: true,
+    help: 'Attach a disk image by SCSI; the first one is /dev/sda, the next /dev/sdb',
+    keys: [PATH_KEY, RO_KEY, ROOT_KEY, BLOCK_SIZE_KEY, LOCK_KEY],
+    example: '--scsi-block disk.img,root --scsi-block cd.iso,ro,block-size=2048',
     availability: BUILT,
   },
   {

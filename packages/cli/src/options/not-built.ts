@@ -90,7 +90,6 @@ export const NOT_BUILT_OPTIONS: readonly OptionDefinition[] = [
     'pmem',
     'pmem-device',
     'rw-pmem-device',
-    'scsi-block',
   ]),
   ...unbuiltOptions('Disks', 'Make the image with mke2fs -d DIRECTORY and attach it: --block PATH.', [
     'pmem-ext2',

@@ -9,6 +9,7 @@ import type {
   InputConfiguration,
   MemoryConfiguration,
   SandboxConfiguration,
+  ScsiDiskConfiguration,
   SerialConfiguration,
   VhostUserConfiguration,
   VirtualMachineConfiguration,
@@ -26,6 +27,7 @@ import {
   initialMemoryValue,
   kvmDeviceValue,
   memoryValue,
+  scsiDiskValue,
   serialValue,
 } from './values.ts';
 import { connectTimeLimitValue, vhostUserValue } from './vhost-user-values.ts';
@@ -50,6 +52,7 @@ interface Draft {
   sandbox?: SandboxConfiguration | false;
   asyncExecutor?: AsyncExecutor;
   blocks: BlockConfiguration[];
+  scsiDisks: ScsiDiskConfiguration[];
   serials: SerialConfiguration[];
   inputs: InputConfiguration[];
   vhostUser: VhostUserConfiguration[];
@@ -63,7 +66,7 @@ interface Draft {
   rtc?: boolean;
 }
 
-type ListField = 'params' | 'blocks' | 'serials' | 'inputs' | 'vhostUser';
+type ListField = 'params' | 'blocks' | 'scsiDisks' | 'serials' | 'inputs' | 'vhostUser';
 
 interface Handler {
   /** The field of the configuration that the option is about. */
@@ -144,6 +147,7 @@ export const HANDLERS: Readonly<Record<string, Handler>> = {
   rwdisk: add('blocks', blockValue),
   root: add('blocks', blockValue),
   rwroot: add('blocks', blockValue),
+  'scsi-block': add('scsiDisks', scsiDiskValue),
   'async-executor': set('asyncExecutor', executorValue),
   serial: add('serials', serialValue),
   input: add('inputs', inputValue),
@@ -192,7 +196,7 @@ export const HANDLERS: Readonly<Record<string, Handler>> = {
  * @throws {UsageError} if a value cannot be read
  */
 export function runRequest(line: Pick<CommandLine, 'options' | 'operands'>): RunRequest {
-  const draft: Draft = { params: [], blocks: [], serials: [], inputs: [], vhostUser: [] };
+  const draft: Draft = { params: [], blocks: [], scsiDisks: [], serials: [], inputs: [], vhostUser: [] };
   const origins = new Map<ConfigurationOption, GivenOption[]>();
   for (const given of line.options) {
     const handler = HANDLERS[given.definition.name];

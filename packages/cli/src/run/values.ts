@@ -18,6 +18,7 @@ import type {
   CpusConfiguration,
   HypervisorConfiguration,
   MemoryConfiguration,
+  ScsiDiskConfiguration,
   SerialConfiguration,
 } from '@tsvmm/vmm';
 import { UsageError } from '../errors.ts';
@@ -80,6 +81,28 @@ export function blockValue(given: GivenOption): BlockConfiguration {
     ...(rest.lock !== undefined && { lock: rest.lock }),
     ...(rest['packed-queue'] !== undefined && { packedQueue: rest['packed-queue'] }),
     ...(rest['async-executor'] !== undefined && { asyncExecutor: rest['async-executor'] }),
+  };
+}
+
+/** --scsi-block */
+export function scsiDiskValue(given: GivenOption): ScsiDiskConfiguration {
+  const { path, ro, root, lock, ...rest } = read(
+    given,
+    record({
+      path: string(),
+      ro: optional(boolean()),
+      root: optional(boolean()),
+      'block-size': optional(number({ alias: 'block_size' })),
+      lock: optional(boolean()),
+    }),
+  );
+  const blockSize = rest['block-size'];
+  return {
+    path,
+    ...(ro !== undefined && { readOnly: ro }),
+    ...(root !== undefined && { root }),
+    ...(blockSize !== undefined && { blockSize }),
+    ...(lock !== undefined && { lock }),
   };
 }
 

@@ -1,4 +1,5 @@
 import { checkPath, checkWord, quote } from './checks.ts';
+import { checkBlockSize, guestDiskName } from './disks.ts';
 import { ConfigurationError, type ConfigurationErrorCode } from './error.ts';
 
 export const ASYNC_EXECUTORS = ['auto', 'uring', 'epoll'] as const;
@@ -6,8 +7,8 @@ export const ASYNC_EXECUTORS = ['auto', 'uring', 'epoll'] as const;
 /** Longest disk serial number in bytes (virtio 1.3, section 5.2.6.1, VIRTIO_BLK_T_GET_ID). */
 export const MAX_BLOCK_ID_BYTES = 20;
 
-const SECTOR_BYTES = 512;
-const MAX_BLOCK_SIZE = 64 * 1024;
+/** For a disk without the path of its image. */
+export const DISK_NEEDS_PATH = 'a disk needs the path of a file';
 
 /** A virtio-blk disk. The first one is /dev/vda in the guest, the next /dev/vdb, and so on. */
 export interface BlockConfiguration {
@@ -52,15 +53,6 @@ export interface ResolvedBlock {
   readonly guestName: string;
 }
 
-/** The guest's name of the virtio-blk disk at `index`: vda to vdz, then vdaa, vdab, and so on. */
-export function blockDeviceName(index: number): string {
-  let letters = '';
-  for (let rest = index; rest >= 0; rest = Math.floor(rest / 26) - 1) {
-    letters = String.fromCharCode(97 + (rest % 26)) + letters;
-  }
-  return `vd${letters}`;
-}
-
 /**
  * Checks what a configuration says of a disk.
  *
@@ -75,20 +67,7 @@ export function resolveBlock(
   const fail = (code: ConfigurationErrorCode, message: string): never => {
     throw new ConfigurationError(code, 'blocks', message, { index });
   };
-  const path = checkPath('blocks', block.path, 'a disk needs the path of a file', index);
-  const blockSize = block.blockSize ?? SECTOR_BYTES;
-  if (!Number.isSafeInteger(blockSize) || blockSize <= 0 || blockSize % SECTOR_BYTES !== 0) {
-    fail(
-      'INVALID_VALUE',
-      `the block size has to be a multiple of ${SECTOR_BYTES} bytes, which ${blockSize} is not`,
-    );
-  }
-  if (blockSize > MAX_BLOCK_SIZE || !isPowerOfTwo(blockSize)) {
-    fail(
-      'OUT_OF_RANGE',
-      `the block size has to be a power of two from 512 to ${MAX_BLOCK_SIZE}, not ${blockSize}`,
-    );
-  }
+  const path = checkPath('blocks', block.path, DISK_NEEDS_PATH, index);
   if (block.id !== undefined) {
     const bytes = Buffer.byteLength(block.id);
     if (bytes > MAX_BLOCK_ID_BYTES) {
@@ -105,7 +84,7 @@ export function resolveBlock(
     root: block.root ?? false,
     sparse: block.sparse ?? true,
     id: block.id,
-    blockSize,
+    blockSize: checkBlockSize('blocks', block.blockSize, index),
     direct: block.direct ?? false,
     lock: block.lock ?? true,
     packedQueue: block.packedQueue ?? false,
@@ -116,10 +95,6 @@ export function resolveBlock(
       'the async executor',
       index,
     ),
-    guestName: blockDeviceName(index),
+    guestName: guestDiskName('vd', index),
   };
-}
-
-function isPowerOfTwo(value: number): boolean {
-  return value > 0 && 2 ** Math.round(Math.log2(value)) === value;
 }

@@ -13,10 +13,12 @@ import {
   resolveBlock,
 } from './block.ts';
 import { type BoardConfiguration, type ResolvedBoard, resolveBoard } from './board.ts';
-import { checkOneOf, checkPath, checkWord, quote } from './checks.ts';
+import { checkPath, checkWord, quote } from './checks.ts';
+import { rootParameters } from './disks.ts';
 import { ConfigurationError } from './error.ts';
 import { type InputConfiguration, type ResolvedInput, resolveInputs } from './input.ts';
 import { resolveSandbox, type SandboxConfiguration } from './sandbox.ts';
+import { type ResolvedScsiDisk, resolveScsiDisk, type ScsiDiskConfiguration } from './scsi.ts';
 import { type ResolvedSerial, resolveSerials, type SerialConfiguration } from './serial.ts';
 import { type ResolvedVhostUser, resolveVhostUser, type VhostUserConfiguration } from './vhost-user.ts';
 
@@ -77,6 +79,8 @@ export interface VirtualMachineConfiguration extends BoardConfiguration {
   readonly memory?: MemoryConfiguration;
   readonly cpus?: CpusConfiguration;
   readonly blocks?: readonly BlockConfiguration[];
+  /** Disks of a SCSI adapter. */
+  readonly scsiDisks?: readonly ScsiDiskConfiguration[];
   /** What disks' I/O runs on; default `auto`. */
   readonly asyncExecutor?: AsyncExecutor;
   /**
@@ -114,6 +118,7 @@ export interface ResolvedConfiguration extends ResolvedBoard {
   readonly memory: { readonly sizeMiB: number; readonly initialMiB: number };
   readonly cpus: { readonly count: number };
   readonly blocks: readonly ResolvedBlock[];
+  readonly scsiDisks: readonly ResolvedScsiDisk[];
   /** COM1 to COM4 first, in order, then the virtio-consoles by number. */
   readonly serials: readonly ResolvedSerial[];
   readonly rng: boolean;
@@ -144,12 +149,13 @@ export function validateConfiguration(configuration: VirtualMachineConfiguration
     'the async executor',
   );
   const blocks = (configuration.blocks ?? []).map((block, index) => resolveBlock(block, index, executor));
-  checkOneOf(
-    'blocks',
-    blocks,
-    (block) => block.root,
-    'only one disk can be the root: remove root from the others',
+  const scsiDisks = (configuration.scsiDisks ?? []).map((disk, index) =>
+    resolveScsiDisk(disk, index, executor),
   );
+  const root = rootParameters([
+    ['blocks', blocks],
+    ['scsiDisks', scsiDisks],
+  ]);
   return {
     ...resolveBoard(configuration),
     kernel:
@@ -160,10 +166,11 @@ export function validateConfiguration(configuration: VirtualMachineConfiguration
       configuration.initrd === undefined
         ? undefined
         : checkPath('initrd', configuration.initrd, 'the initrd needs the path of a file'),
-    params: resolveParams(configuration.params ?? [], blocks),
+    params: resolveParams(configuration.params ?? [], root),
     memory: resolveMemory(configuration.memory ?? {}, configuration.balloon !== false),
     cpus: { count: resolveCpus(configuration.cpus?.count ?? 1) },
     blocks,
+    scsiDisks,
     serials: resolveSerials(
       configuration.serials ?? [],
       configuration.vhostUser?.some(({ type }) => type === 'console') ?? false,
@@ -183,10 +190,8 @@ export function validateConfiguration(configuration: VirtualMachineConfiguration
   };
 }
 
-function resolveParams(params: readonly string[], blocks: readonly ResolvedBlock[]): readonly string[] {
-  const root = blocks.find((block) => block.root);
-  const all =
-    root === undefined ? params : [...params, `root=/dev/${root.guestName} ${root.readOnly ? 'ro' : 'rw'}`];
+function resolveParams(params: readonly string[], root: readonly string[]): readonly string[] {
+  const all = [...params, ...root];
   for (const [index, param] of params.entries()) {
     // The kernel would take anything else as it is; these end or split what it reads.
     if (/[\0\r\n]/.test(param)) {

@@ -33,9 +33,11 @@ export async function checkConfigurationFiles(configuration: ResolvedConfigurati
     }
   }
   await checkSandbox(configuration.sandbox);
-  for (const [index, block] of configuration.blocks.entries()) {
-    const flags = block.readOnly ? constants.O_RDONLY : constants.O_RDWR;
-    await checkFile('blocks', block.path, 'the disk', flags, 'disk', index);
+  for (const option of ['blocks', 'scsiDisks'] as const) {
+    for (const [index, { path, readOnly }] of configuration[option].entries()) {
+      const flags = readOnly ? constants.O_RDONLY : constants.O_RDWR;
+      await checkFile(option, path, 'the disk', flags, 'disk', index);
+    }
   }
 }
 

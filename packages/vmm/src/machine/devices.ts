@@ -14,6 +14,7 @@ import { describeVhostUserDevice } from '@tsvmm/vhost-user';
 import type { ResolvedBlock } from '../configuration/block.ts';
 import type { ResolvedConfiguration } from '../configuration/configuration.ts';
 import { ConfigurationError } from '../configuration/error.ts';
+import type { ResolvedScsiDisk } from '../configuration/scsi.ts';
 import type { ResolvedVhostUser } from '../configuration/vhost-user.ts';
 import type { Consoles } from './consoles.ts';
 import type { DeviceProcesses } from './device-processes.ts';
@@ -36,7 +37,7 @@ export interface Devices extends Disposable {
 
 /**
  * Creates the devices, starts their processes (unless a thread is to serve them), and gives them addresses, in crosvm's order
- * of PCI slots: console, block, rng, input, balloon, xHCI, pvpanic. The xHCI, which is not there yet, keeps its own, so that guests
+ * of PCI slots: console, block, scsi, rng, input, balloon, xHCI, pvpanic. The xHCI, which is not there yet, keeps its own, so that guests
  * find the others where crosvm has them.
  *
  * @throws DeviceError when an image cannot be opened, or there is no room
@@ -70,6 +71,7 @@ export async function createDevices(
   for (const [index, block] of configuration.blocks.entries()) {
     add(await createBlock(block, index));
   }
+  if (configuration.scsiDisks.length > 0) add(await createScsi(configuration.scsiDisks));
   if (configuration.rng) {
     add(VirtioPciDevice.rng());
   }
@@ -123,6 +125,19 @@ async function createBlock(block: ResolvedBlock, index: number): Promise<VirtioP
   } catch (cause) {
     const reason = reasonOf(cause);
     throw new ConfigurationError('FILE_UNUSABLE', 'blocks', reason, { index, cause });
+  }
+}
+
+/** @throws ConfigurationError when an image cannot be opened: its message names that */
+async function createScsi(disks: readonly ResolvedScsiDisk[]): Promise<VirtioPciDevice> {
+  try {
+    return await VirtioPciDevice.scsi(
+      disks.map(({ path, readOnly, lock, asyncExecutor: executor, blockSize }) => {
+        return { disk: { path, readOnly, lock, executor }, blockSize };
+      }),
+    );
+  } catch (cause) {
+    throw new ConfigurationError('FILE_UNUSABLE', 'scsiDisks', reasonOf(cause), { cause });
   }
 }
 
