@@ -9,4 +9,4 @@ beforeAll(async () => {
 
 test('a guest reads and writes the disks of two other programs, which are killed and started again meanwhile', async () => {
   await killDiskServers(guest, 'soft');
-}, 120_000);
+}, 300_000);
