@@ -1,5 +1,5 @@
 import type { AiaOptions, GicOptions } from './interrupt-controllers.ts';
-import type { Vm } from './vm.ts';
+import type { MemoryRegion, Vm } from './vm.ts';
 
 export type HypervisorKind = 'soft' | 'kvm';
 
@@ -18,6 +18,8 @@ export interface VmOptions {
   readonly architecture: Architecture;
   readonly ram: readonly RamRegion[];
   readonly vcpuCount: number;
+  /** Memory beside RAM that is there from the start, for good; none when left out. The descriptors stay the caller's. */
+  readonly regions?: readonly MemoryRegion[];
   /**
    * Whether other processes can map RAM, which is a file then; true when left out. Memory that is this process's alone is
    * in huge pages where the host has them, of which a guest's boot touches hundreds instead of ten thousands.
@@ -35,7 +37,7 @@ export interface VmOptions {
 
 /** What a hypervisor may be able to do beyond the contract's core. */
 export type Capability =
-  /** Memory beside the RAM the machine was created with. */
+  /** Memory that comes and goes while the machine runs. */
   | 'memory-regions'
   /** Memory slots that make stores exit. */
   | 'read-only-memory'

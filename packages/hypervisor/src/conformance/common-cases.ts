@@ -307,6 +307,46 @@ export function commonCases(payloads: Payloads): readonly ConformanceCase[] {
       }),
     },
     {
+      name: 'memory beside RAM is there from the start, and read-only memory is not written',
+      run: async (hypervisor) => {
+        const { freeAddress } = payloads;
+        const { file, region } = onePage(0x1234_5678);
+        using _file = file;
+        const second = { ...region, guestAddress: freeAddress + 2 * PAGE, readOnly: true };
+        const options = { ...setup.options, regions: [region, second] };
+        await using machine = await ConformanceMachine.create(hypervisor, { ...setup, options });
+        machine.load(
+          payloads.assemble(
+            payloads.loadAndTell(freeAddress, 4, device),
+            store(freeAddress, 5, 4),
+            payloads.loadAndTell(freeAddress + 2 * PAGE, 4, device),
+            // Its page is known by now.
+            store(freeAddress + 2 * PAGE, 6, 4),
+            payloads.loadAndTell(freeAddress, 4, device),
+            payloads.loadAndTell(freeAddress + PAGE, 4, device),
+            powerOff,
+          ),
+        );
+        const vcpu = machine.start(0);
+        assert.deepEqual(await vcpu.exit(), write(0, 8, 0x1234_5678n));
+        assert.deepEqual(await vcpu.exit(), write(0, 8, 5n));
+        assert.deepEqual(await vcpu.exit(), {
+          kind: 'write',
+          address: freeAddress + 2 * PAGE,
+          size: 4,
+          value: 6n,
+        });
+        assert.deepEqual(await vcpu.exit(), write(0, 8, 5n));
+        assert.deepEqual(await vcpu.exit(), {
+          kind: 'read',
+          address: freeAddress + PAGE,
+          size: 4,
+          value: 0n,
+        });
+        assert.equal(new Uint32Array(mapShared(file.descriptor.number, 0, PAGE).buffer)[0], 5);
+      },
+    },
+    {
       name: 'read-only memory is read without an exit, and a store to it is one',
       requires: 'read-only-memory',
       run: withMachine(async (machine) => {

@@ -71,6 +71,7 @@ export class KvmVm implements Vm {
         this.#slots.add({ guestAddress: base, size, ...file, readOnly: false });
       }
     }
+    for (const region of options.regions ?? []) this.#slots.add(region);
     // All vCPUs now: most interrupt controllers are made for those that are there.
     const parts: MachineParts = { system, vm: this.#vm, options };
     architecture.prepareVm(parts);

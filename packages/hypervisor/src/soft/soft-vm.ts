@@ -1,15 +1,16 @@
 import { Worker } from 'node:worker_threads';
-import { type EventFd, reasonOf } from '@tsvmm/base';
+import { type EventFd, mapInto, reasonOf } from '@tsvmm/base';
 import { Request, SoftMemory, startTranslation, type TranslationThread } from '@tsvmm/softcpu';
 import { GuestMemory } from '@tsvmm/vm-memory';
 import { HypervisorError } from '../errors.ts';
-import type { VmOptions } from '../hypervisor.ts';
+import type { RamRegion, VmOptions } from '../hypervisor.ts';
 import type { AiaOptions } from '../interrupt-controllers.ts';
 import { checkIoEvent } from '../io-event.ts';
 import type {
   InterruptsDescriptor,
   InterruptTarget,
   IoEvent,
+  MemoryRegion,
   VcpuControl,
   VcpuDescriptor,
   Vm,
@@ -53,12 +54,14 @@ export class SoftVm implements Vm {
         'a software machine has its RAM in one piece: give one region',
       );
     }
-    this.#softMemory = createSoftMemory(vcpuCount, ram.guestAddress, ram.size);
+    const { regions = [] } = options;
+    this.#softMemory = createSoftMemory(vcpuCount, ram, regions);
     this.memory = GuestMemory.create({
       regions: [{ base: ram.guestAddress, size: ram.size }],
       memory: this.#softMemory.memory,
       memoryOffset: this.#softMemory.ramOffset,
     });
+    mapRegions(this.#softMemory, regions);
     const shared = {
       hartStates: new SharedArrayBuffer(HartStates.stateSize(vcpuCount)),
       deadlines: new SharedArrayBuffer(Deadlines.stateSize(vcpuCount)),
@@ -119,7 +122,7 @@ export class SoftVm implements Vm {
   addMemoryRegion(): number {
     throw new HypervisorError(
       'UNSUPPORTED',
-      'the software hypervisor has no memory beside the RAM it was created with: check has("memory-regions") first',
+      'the software hypervisor has no memory but what it was created with: check has("memory-regions") first',
     );
   }
 
@@ -191,12 +194,29 @@ export class SoftVm implements Vm {
   }
 }
 
-function createSoftMemory(harts: number, ramBase: number, ramSize: number): SoftMemory {
+/** @throws HypervisorError NO_RESOURCES when not all of it has room in 32-bit addresses, or regions overlap */
+function createSoftMemory(harts: number, ram: RamRegion, regions: readonly MemoryRegion[]): SoftMemory {
   try {
-    return SoftMemory.create({ harts, ramBase, ramSize });
+    return SoftMemory.create({
+      harts,
+      ramBase: ram.guestAddress,
+      ramSize: ram.size,
+      regions: regions.map(({ guestAddress: base, size, readOnly }) => ({ base, size, readOnly })),
+    });
   } catch (cause) {
-    const reason = reasonOf(cause);
-    throw new HypervisorError('NO_RESOURCES', `no memory for the guest: ${reason}`, { cause });
+    throw new HypervisorError('NO_RESOURCES', `no memory for the guest: ${reasonOf(cause)}`, { cause });
+  }
+}
+
+/** @throws HypervisorError INVALID_ARGUMENT for what cannot be mapped */
+function mapRegions({ memory, regions: placed }: SoftMemory, regions: readonly MemoryRegion[]): void {
+  for (const [index, { size, descriptor, descriptorOffset, readOnly }] of regions.entries()) {
+    const { offset = 0 } = placed[index] ?? {};
+    try {
+      mapInto(memory.buffer, offset, size, descriptor, descriptorOffset, { readOnly });
+    } catch (cause) {
+      throw new HypervisorError('INVALID_ARGUMENT', reasonOf(cause), { cause });
+    }
   }
 }
 

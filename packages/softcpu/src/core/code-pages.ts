@@ -135,7 +135,7 @@ export class CodePages {
   }
 
   #codeOffset(page: number): number {
-    return this.#memory.ramOffset + (page * PAGE_SIZE - this.#memory.ramBase);
+    return this.#memory.offsetOf(page * PAGE_SIZE);
   }
 
   #fill(slot: number, page: number): void {

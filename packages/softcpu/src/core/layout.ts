@@ -9,6 +9,14 @@ export const PAGE_SIZE = 4096;
 /** Address of the first hart's block. */
 export const HART_BASE = 0x1_0000;
 
+/** Guest memory beside RAM, before the first hart's block: how many regions there are (i32), and an entry for each. */
+export const MemoryRegionTable = { count: 0x40, entries: 0x80 } as const;
+
+/** Guest-physical address and bytes (u64 each); offset in the WebAssembly memory, with bit 0 set of a read-only one (i32). */
+export const MemoryRegionEntry = { base: 0x00, length: 0x08, page: 0x10, size: 0x20 } as const;
+
+export const MAXIMUM_MEMORY_REGIONS = 64;
+
 /** Fixed part of a hart's block: everything but the decoded code pages. */
 export const HartBlock = {
   /** x0–x31, 8 bytes each; x0 is never written. */

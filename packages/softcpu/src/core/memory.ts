@@ -1,5 +1,11 @@
 import { SoftCpuError } from './errors.ts';
 import { HART_BASE, HartBlock, PAGE_SIZE } from './layout.ts';
+import {
+  type MemoryRegion,
+  type PlacedMemoryRegion,
+  regionsProblem,
+  writeMemoryRegions,
+} from './memory-regions.ts';
 
 export interface SoftMemoryOptions {
   /** Number of harts. */
@@ -10,6 +16,8 @@ export interface SoftMemoryOptions {
   readonly ramSize: number;
   /** Bytes for each hart's decoded code pages; about five times the guest code that shall fit. Default 60 MiB. */
   readonly codeSize?: number;
+  /** Guest memory beside RAM; none unless given. */
+  readonly regions?: readonly MemoryRegion[];
 }
 
 /** What another thread needs to attach; can be posted as it is. */
@@ -20,6 +28,7 @@ export interface SoftMemoryDescriptor {
   readonly ramBase: number;
   readonly ramSize: number;
   readonly ramOffset: number;
+  readonly regions: readonly PlacedMemoryRegion[];
 }
 
 const WASM_PAGE_SIZE = 0x1_0000;
@@ -28,7 +37,7 @@ const MAXIMUM_SIZE = 0xffff_0000;
 const DEFAULT_CODE_SIZE = 60 << 20;
 
 /**
- * The one shared WebAssembly memory of a machine: hart blocks, then RAM (`core/layout.ts`). Each thread has its own
+ * The one shared WebAssembly memory of a machine: hart blocks, RAM, other regions (`core/layout.ts`). Each thread has its own
  * `SoftMemory` object over the same bytes.
  */
 export class SoftMemory {
@@ -40,6 +49,8 @@ export class SoftMemory {
   readonly ramSize: number;
   /** Offset of RAM in the WebAssembly memory: a multiple of 64 KiB, so that a memfd can be mapped over it. */
   readonly ramOffset: number;
+  /** Guest memory beside RAM: files can be mapped over it in the same way. */
+  readonly regions: readonly PlacedMemoryRegion[];
   /** The whole memory, by bytes and by words. */
   readonly bytes: Uint8Array<SharedArrayBuffer>;
   readonly u16: Uint16Array<SharedArrayBuffer>;
@@ -55,6 +66,7 @@ export class SoftMemory {
     this.ramBase = descriptor.ramBase;
     this.ramSize = descriptor.ramSize;
     this.ramOffset = descriptor.ramOffset;
+    this.regions = descriptor.regions;
     const buffer = sharedBufferOf(this.memory);
     this.bytes = new Uint8Array(buffer);
     this.u16 = new Uint16Array(buffer);
@@ -68,7 +80,13 @@ export class SoftMemory {
    *
    * @throws SoftCpuError BAD_LAYOUT if it cannot be laid out in 4 GiB.
    */
-  static create({ harts, ramBase, ramSize, codeSize = DEFAULT_CODE_SIZE }: SoftMemoryOptions): SoftMemory {
+  static create({
+    harts,
+    ramBase,
+    ramSize,
+    codeSize = DEFAULT_CODE_SIZE,
+    regions = [],
+  }: SoftMemoryOptions): SoftMemory {
     for (const [name, value] of Object.entries({ ramBase, ramSize, codeSize })) {
       if (!Number.isSafeInteger(value) || value < 0 || value % PAGE_SIZE !== 0) {
         throw new SoftCpuError('BAD_LAYOUT', `${name} is ${value}: give a multiple of ${PAGE_SIZE} bytes`);
@@ -79,17 +97,34 @@ export class SoftMemory {
     }
     const hartStride = roundUp(HartBlock.decodedPages + codeSize, WASM_PAGE_SIZE);
     const ramOffset = HART_BASE + harts * hartStride;
-    const size = roundUp(ramOffset + ramSize, WASM_PAGE_SIZE);
+    const problem = regionsProblem(regions, { base: ramBase, size: ramSize });
+    if (problem !== undefined) throw new SoftCpuError('BAD_LAYOUT', problem);
+    let size = roundUp(ramOffset + ramSize, WASM_PAGE_SIZE);
+    const placed = regions.map((region) => {
+      const offset = size;
+      size += roundUp(region.size, WASM_PAGE_SIZE);
+      return { ...region, offset };
+    });
     if (size > MAXIMUM_SIZE) {
       const most = Math.max(0, MAXIMUM_SIZE - ramOffset);
       throw new SoftCpuError(
         'BAD_LAYOUT',
-        `${ramSize} bytes of RAM for ${harts} harts exceed a 32-bit WebAssembly memory: at most ${most} bytes fit`,
+        `${size - ramOffset} bytes of guest memory for ${harts} harts exceed a 32-bit WebAssembly memory: at most ${most} bytes fit`,
       );
     }
     const pages = size / WASM_PAGE_SIZE;
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-    return new SoftMemory({ memory, harts, hartStride, ramBase, ramSize, ramOffset });
+    const created = new SoftMemory({
+      memory,
+      harts,
+      hartStride,
+      ramBase,
+      ramSize,
+      ramOffset,
+      regions: placed,
+    });
+    writeMemoryRegions(created.u32, placed);
+    return created;
   }
 
   /** The machine's memory on another thread. */
@@ -98,8 +133,18 @@ export class SoftMemory {
   }
 
   descriptor(): SoftMemoryDescriptor {
-    const { memory, harts, hartStride, ramBase, ramSize, ramOffset } = this;
-    return { memory, harts, hartStride, ramBase, ramSize, ramOffset };
+    const { memory, harts, hartStride, ramBase, ramSize, ramOffset, regions } = this;
+    return { memory, harts, hartStride, ramBase, ramSize, ramOffset, regions };
+  }
+
+  /** Offset in the WebAssembly memory of what is at a guest-physical address; -1 where there is no memory. */
+  offsetOf(physicalAddress: number): number {
+    const { ramBase, ramSize, ramOffset, regions } = this;
+    if (physicalAddress >= ramBase && physicalAddress < ramBase + ramSize) {
+      return ramOffset + (physicalAddress - ramBase);
+    }
+    const region = regions.find(({ base, size }) => physicalAddress >= base && physicalAddress < base + size);
+    return region === undefined ? -1 : region.offset + (physicalAddress - region.base);
   }
 
   /**

@@ -106,7 +106,7 @@ function writeLocateAligned(
   setField64(code, RiscvBlock.trapValue, () => code.get(address));
   code.i32Const(Outcome.fault).op(Op.return).end();
   code.get(HART).get(address).i32Const(direction).call(how.access.locate).tee(host);
-  code.i32Const(Place.ram).op(Op.i32Ne).if();
+  code.i32Const(Place.memory).op(Op.i32Ne).if();
   code.get(host).if();
   code.get(HART).get(address).i32Const(direction).call(how.walk.accessFault).end();
   code.i32Const(Outcome.fault).op(Op.return).end();

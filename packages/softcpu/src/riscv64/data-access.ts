@@ -1,5 +1,13 @@
 import { type CodeBuilder, I32, I64, type ModuleBuilder, Op } from '@tsvmm/wasm-emitter';
-import { DATA_TLB_ENTRIES, DATA_TLB_ENTRY_SIZE, DataTlbEntry, HartBlock, PAGE_SIZE } from '../core/layout.ts';
+import {
+  DATA_TLB_ENTRIES,
+  DATA_TLB_ENTRY_SIZE,
+  DataTlbEntry,
+  HartBlock,
+  MemoryRegionEntry,
+  MemoryRegionTable,
+  PAGE_SIZE,
+} from '../core/layout.ts';
 import { DATA_TLB_GLOBAL } from '../core/tlb.ts';
 import { RiscvBlock } from './block.ts';
 import { defineFunction, HART, pushField32, pushField64, setField32, setField64 } from './machine-code.ts';
@@ -8,11 +16,11 @@ import { PageFlag, Status } from './registers.ts';
 import { loads } from './semantics/memory.ts';
 
 /** Where {@link DataAccessFunctions.locate} found a datum. */
-export const Place = { fault: 0, ram: 1, mmio: 2 } as const;
+export const Place = { fault: 0, memory: 1, mmio: 2 } as const;
 
 export interface DataAccessFunctions {
   /**
-   * `(hart, address: i64, access: i32) → Place`: translates, and fills the TLB for RAM. RAM: `hostAddress` is in the block;
+   * `(hart, address: i64, access: i32) → Place`: translates, and fills the TLB for memory. Memory: `hostAddress` is in the block;
    * MMIO: `physicalAddress`; a fault: the fault.
    */
   readonly locate: number;
@@ -42,7 +50,8 @@ export function defineDataAccess(
   walk: WalkFunctions,
   mmio: MmioImports,
 ): DataAccessFunctions {
-  const locate = defineFunction(module, [I64, I32], [I32], (code) => writeLocate(code, walk));
+  const findPage = defineFunction(module, [I64], [I32], writeFindPage);
+  const locate = defineFunction(module, [I64, I32], [I32], (code) => writeLocate(code, walk, findPage));
   const gather = defineFunction(module, [I64, I32, I32], [I32], (code) => {
     writeForBothParts(code, locate, walk.accessFault);
   });
@@ -55,7 +64,33 @@ export function defineDataAccess(
   return { locate, load, store };
 }
 
-function writeLocate(code: CodeBuilder, { translate }: WalkFunctions): void {
+/**
+ * `(hart, address: i64) → i32`: offset of the page of a guest-physical address in a memory region beside RAM, with bit 0 set
+ * when the region is read-only; 0 where there is none.
+ */
+function writeFindPage(code: CodeBuilder): void {
+  const address = 1;
+  const left = code.local(I32);
+  const entry = code.local(I32);
+  const offset = code.local(I64);
+
+  code.i32Const(MemoryRegionTable.count).memory(Op.i32Load).set(left);
+  code.i32Const(MemoryRegionTable.entries).set(entry);
+  const none = code.block();
+  const next = code.loop();
+  code.get(left).op(Op.i32Eqz).brIf(none);
+  code.get(address).get(entry).memory(Op.i64Load, MemoryRegionEntry.base).op(Op.i64Sub).tee(offset);
+  code.get(entry).memory(Op.i64Load, MemoryRegionEntry.length).op(Op.i64LtU).if();
+  code.get(offset).op(Op.i32WrapI64).i32Const(-PAGE_SIZE).op(Op.i32And);
+  code.get(entry).memory(Op.i32Load, MemoryRegionEntry.page).op(Op.i32Add).op(Op.return).end();
+  code.get(entry).i32Const(MemoryRegionEntry.size).op(Op.i32Add).set(entry);
+  code.get(left).i32Const(1).op(Op.i32Sub).set(left);
+  code.br(next).end();
+  code.end();
+  code.i32Const(0);
+}
+
+function writeLocate(code: CodeBuilder, { translate }: WalkFunctions, findPage: number): void {
   const address = 1;
   const access = 2;
   const offset = code.local(I64);
@@ -66,14 +101,32 @@ function writeLocate(code: CodeBuilder, { translate }: WalkFunctions): void {
 
   code.get(HART).get(address).get(access).call(translate).op(Op.i32Eqz).if();
   code.i32Const(Place.fault).op(Op.return).end();
+  pushField32(code, RiscvBlock.pageFlags).set(flags);
   pushField64(code, RiscvBlock.physicalAddress);
   pushField64(code, RiscvBlock.ramBase).op(Op.i64Sub).tee(offset);
-  pushField64(code, RiscvBlock.ramSize).op(Op.i64GeU).if();
+  pushField64(code, RiscvBlock.ramSize).op(Op.i64LtU).if();
+  code.get(offset).op(Op.i32WrapI64);
+  pushField32(code, RiscvBlock.ramOffset).op(Op.i32Add).set(host);
+  code.else();
+  code.get(HART);
+  pushField64(code, RiscvBlock.physicalAddress);
+  code.call(findPage).tee(host).op(Op.i32Eqz).if();
   code.i32Const(Place.mmio).op(Op.return).end();
-  setField32(code, RiscvBlock.hostAddress, () => {
-    code.get(offset).op(Op.i32WrapI64);
-    pushField32(code, RiscvBlock.ramOffset).op(Op.i32Add).tee(host);
-  });
+  code.get(host).i32Const(1).op(Op.i32And).if();
+  code.get(access).i32Const(Access.write).op(Op.i32Eq).if();
+  code.i32Const(Place.mmio).op(Op.return).end();
+  // The TLB does not let stores through.
+  code.get(flags).i32Const(~PageFlag.write).op(Op.i32And).set(flags);
+  code.end();
+  code.get(host).i32Const(-PAGE_SIZE).op(Op.i32And);
+  code
+    .get(address)
+    .op(Op.i32WrapI64)
+    .i32Const(PAGE_SIZE - 1)
+    .op(Op.i32And);
+  code.op(Op.i32Or).set(host);
+  code.end();
+  setField32(code, RiscvBlock.hostAddress, () => code.get(host));
 
   code.get(address).i64Const(-PAGE_SIZE).op(Op.i64And).set(page);
   code
@@ -85,7 +138,6 @@ function writeLocate(code: CodeBuilder, { translate }: WalkFunctions): void {
     .op(Op.i32And);
   code.i32Const(DATA_TLB_ENTRY_SIZE).op(Op.i32Mul);
   pushField32(code, HartBlock.dataTlb).op(Op.i32Add).set(entry);
-  pushField32(code, RiscvBlock.pageFlags).set(flags);
 
   const tagIf = (offset: number, condition: () => void): void => {
     code.get(entry);
@@ -117,7 +169,7 @@ function writeLocate(code: CodeBuilder, { translate }: WalkFunctions): void {
     code.i32Const(1).get(address).i64Const(63).op(Op.i64ShrU).op(Op.i32WrapI64).op(Op.i32Shl).op(Op.i32Or);
   });
   code.end();
-  code.i32Const(Place.ram);
+  code.i32Const(Place.memory);
 }
 
 /** Whether an access of `width` bytes leaves the page it starts in: pushes an i32. */
@@ -146,7 +198,7 @@ function writeForBothParts(code: CodeBuilder, locate: number, accessFault: numbe
 
   const locatePart = (part: number, host: number): void => {
     code.get(HART).get(part).get(access).call(locate).tee(place);
-    code.i32Const(Place.ram).op(Op.i32Ne).if();
+    code.i32Const(Place.memory).op(Op.i32Ne).if();
     code.get(place).if();
     code.get(HART).get(part).get(access).call(accessFault);
     code.end();
@@ -236,7 +288,7 @@ function writeLoad(
   code.else();
   code.get(HART).get(address).i32Const(Access.read).call(locate).tee(place).op(Op.i32Eqz).if();
   code.i32Const(1).op(Op.return).end();
-  code.get(place).i32Const(Place.ram).op(Op.i32Eq).if();
+  code.get(place).i32Const(Place.memory).op(Op.i32Eq).if();
   pushField32(code, RiscvBlock.hostAddress).set(host);
   code.else();
   writeMmioRequest(code, accessFault, { address, width, access: Access.read });
@@ -280,7 +332,7 @@ function writeStore(
 
   code.get(HART).get(address).i32Const(Access.write).call(locate).tee(place).op(Op.i32Eqz).if();
   code.i32Const(1).op(Op.return).end();
-  code.get(place).i32Const(Place.ram).op(Op.i32Eq).if();
+  code.get(place).i32Const(Place.memory).op(Op.i32Eq).if();
   for (const [bytes, opcode] of [
     [8, Op.i64Store],
     [4, Op.i64Store32],

@@ -334,15 +334,14 @@ export class Hart {
     return 1;
   }
 
-  /** Where in RAM the code at a virtual address is; undefined: it cannot be executed, and the trap has been entered. */
+  /** Where in memory the code at a virtual address is; undefined: it cannot be executed, and the trap has been entered. */
   #translateCode(low: number, high: number): number | undefined {
     const index = (this.block + RiscvBlock.csrValue) >>> 2;
     this.#u32[index] = low;
     this.#u32[index + 1] = high;
     if (this.#interpreter.translate(this.block, Access.execute) !== 0) {
-      const { ramBase, ramSize } = this.memory;
       const physical = this.#number(RiscvBlock.physicalAddress);
-      if (physical >= ramBase && physical < ramBase + ramSize) {
+      if (this.memory.offsetOf(physical) >= 0) {
         return physical;
       }
       this.#u32[(this.block + RiscvBlock.trapCause) >>> 2] = Cause.instructionAccessFault;
@@ -381,7 +380,7 @@ export class Hart {
   }
 
   #halfAt(physical: number): number {
-    return this.#u16[(this.memory.ramOffset + (physical - this.memory.ramBase)) >>> 1] ?? 0;
+    return this.#u16[this.memory.offsetOf(physical) >>> 1] ?? 0;
   }
 
   #instructionBits(ip: number): number {

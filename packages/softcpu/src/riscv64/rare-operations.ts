@@ -237,7 +237,7 @@ function writeCacheBlock(
   pushRegisterB(code, IP);
   code.i64Const(-CACHE_BLOCK).op(Op.i64And).set(address);
   code.get(HART).get(address).i32Const(Access.write).call(needs.access.locate).tee(place);
-  code.i32Const(Place.ram).op(Op.i32Ne).if();
+  code.i32Const(Place.memory).op(Op.i32Ne).if();
   code.get(place).if();
   code.get(HART).get(address).i32Const(Access.write).call(needs.walk.accessFault).end();
   code.i32Const(Outcome.fault).op(Op.return).end();

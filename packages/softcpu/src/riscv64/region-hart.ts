@@ -46,7 +46,7 @@ export class RiscvRegionHart implements RegionHart {
   }
 
   codePage(virtualPage: number): number {
-    const { u32, ramBase, ramSize } = this.memory;
+    const { u32 } = this.memory;
     const low = (virtualPage % PAGES_PER_HIGH_WORD) * PAGE_SIZE;
     const high = Math.floor(virtualPage / PAGES_PER_HIGH_WORD);
     const tlb = u32[(this.block + HartBlock.codeTlb) >>> 2] ?? 0;
@@ -63,7 +63,7 @@ export class RiscvRegionHart implements RegionHart {
     }
     const result = (this.block + RiscvBlock.physicalAddress) >>> 2;
     const physicalAddress = (u32[result + 1] ?? 0) * TWO_32 + (u32[result] ?? 0);
-    if (physicalAddress < ramBase || physicalAddress >= ramBase + ramSize) {
+    if (this.memory.offsetOf(physicalAddress) < 0) {
       return -1;
     }
     const page = Math.floor(physicalAddress / PAGE_SIZE);
