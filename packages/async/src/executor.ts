@@ -92,6 +92,8 @@ export interface Executor extends AsyncDisposable {
   flush(): void;
   /** Takes the results that are there. @returns how many requests ended */
   reap(): number;
+  /** The same for whoever looks again and again: while there are none it makes no system call. @returns how many requests ended */
+  look(): number;
   /** Resolves when a slot has become free since a method answered {@link NO_ROOM}. Try again then. */
   room(): Promise<void>;
   /** Refuses new requests, cancels those under way, and resolves when the last of them has ended. */

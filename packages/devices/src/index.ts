@@ -180,8 +180,8 @@ export { type InputAxis, type InputDescription, inputModel } from './virtio/inpu
 export type { BrokenDevice, DeviceLifecycleOptions } from './virtio/lifecycle.ts';
 export { VirtqueueError, type VirtqueueErrorCode } from './virtio/queue/errors.ts';
 export { PackedQueue } from './virtio/queue/packed-queue.ts';
+export { QueueServer, type QueueServerOptions } from './virtio/queue/queue-server.ts';
 export { Segments } from './virtio/queue/segments.ts';
-export { serveQueue } from './virtio/queue/serve.ts';
 export { SplitQueue } from './virtio/queue/split-queue.ts';
 export type { Virtqueue, VirtqueueOptions } from './virtio/queue/virtqueue.ts';
 export type {

@@ -1,54 +1,10 @@
-import { GuestMemory } from '@tsvmm/vm-memory';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { ByteRing, SplitQueue, VirtioPciDevice, VirtqueueError } from '../src/index.ts';
-import { attachQueueState, createVirtioState } from '../src/virtio/transport/state.ts';
+import { ByteRing, VirtioPciDevice, VirtqueueError } from '../src/index.ts';
 import { EVENT_IDX, INDIRECT_DESC, VERSION_1, VirtioDriver } from './support/guest.ts';
 import { startMachine } from './support/machine.ts';
 import { RAM } from './support/machine-memory.ts';
-
-const SIZE = 8;
-const DESC = RAM;
-const AVAIL = RAM + 0x1000;
-const USED = RAM + 0x2000;
-const TABLE = RAM + 0x3000;
-const NEXT = 1;
-const WRITE = 2;
-const INDIRECT = 4;
-
-/** A queue of 8 entries in 64 KiB of memory, with descriptors as the test wants them. */
-function queueOf(options: { eventIdx?: boolean; indirect?: boolean } = {}) {
-  const memory = GuestMemory.create({ regions: [{ base: RAM, size: 0x1_0000 }], backing: 'anonymous' });
-  const state = attachQueueState(createVirtioState([SIZE]), 0);
-  state.size = SIZE;
-  for (const [field, address] of [
-    ['descriptors', DESC],
-    ['driver', AVAIL],
-    ['device', USED],
-  ] as const) {
-    state[field].lo = address;
-  }
-  const { eventIdx = false, indirect = true } = options;
-  const make = () => new SplitQueue(0, state, memory, { eventIdx, indirect });
-  const queue = make();
-  let available = 0;
-  return {
-    memory,
-    state,
-    queue,
-    make,
-    describe(at: number, address: number, length: number, flags = 0, next = 0) {
-      memory.writeUint64(at, address >>> 0, Math.floor(address / 2 ** 32));
-      memory.writeUint32(at + 8, length);
-      memory.writeUint16(at + 12, flags);
-      memory.writeUint16(at + 14, next);
-    },
-    offer(head: number) {
-      memory.writeUint16(AVAIL + 4 + 2 * (available % SIZE), head);
-      memory.storeUint16(AVAIL + 2, ++available & 0xffff);
-    },
-  };
-}
+import { AVAIL, DESC, INDIRECT, NEXT, queueOf, SIZE, TABLE, USED, WRITE } from './support/split-queue.ts';
 
 const code = (wanted: VirtqueueError['code']) => expect.objectContaining({ code: wanted });
 

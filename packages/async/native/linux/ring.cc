@@ -19,6 +19,7 @@ namespace {
 
 // Newer than the headers of the oldest distribution that this is compiled on.
 constexpr unsigned kSetupCoopTaskrun = 1u << 8;
+constexpr unsigned kSetupTaskrunFlag = 1u << 9;
 constexpr unsigned kSetupSingleIssuer = 1u << 12;
 constexpr unsigned kRegisterSyncCancel = 24;
 constexpr uint32_t kCancelAny = 1u << 2;
@@ -104,8 +105,9 @@ Napi::Value OpenRing(const Napi::CallbackInfo& info) {
           "the layout must have " + std::to_string(sizeof(io_uring_params)) + " bytes");
   }
   io_uring_params parameters = {};
-  // All calls come from one thread, which looks for completions itself: the kernel need not interrupt it for them.
-  parameters.flags = IORING_SETUP_CQSIZE | kSetupSingleIssuer | kSetupCoopTaskrun;
+  // All calls come from one thread, which looks for completions itself: the kernel need not interrupt it for them, but is to
+  // say when there are some.
+  parameters.flags = IORING_SETUP_CQSIZE | kSetupSingleIssuer | kSetupCoopTaskrun | kSetupTaskrunFlag;
   parameters.cq_entries = completions;
   const std::string what = "cannot create a ring of " + std::to_string(entries) + " entries";
   const int fd = Setup(entries, &parameters);

@@ -192,6 +192,20 @@ export const lifetimeCases: readonly ConformanceCase[] = [
     },
   },
   {
+    name: 'ends requests for a thread that does nothing but look',
+    async run({ open, folder }) {
+      await using executor = open();
+      using file = openFile(folder, pattern(4096));
+      const recorder = new Recorder();
+      executor.sync(file.fd, true, recorder, 0);
+      executor.timeout(5, recorder, 1);
+      executor.flush();
+      let ended = recorder.results.size;
+      while (ended < 2) ended += executor.look();
+      assert.deepEqual(Object.fromEntries(recorder.results), { 0: 0, 1: 0 });
+    },
+  },
+  {
     name: 'ends what is under way when it is disposed of, and refuses what comes later',
     async run({ open, folder }) {
       const executor = open(64);

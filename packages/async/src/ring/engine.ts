@@ -19,6 +19,8 @@ export interface Engine {
   readonly descriptor: number;
   /** Whether an operation is there at all. */
   supports(operation: number): boolean;
+  /** Whether results are ready that come into the queue with the next system call: {@link submit} will do. */
+  readonly hasUnposted: boolean;
   /** Called when `descriptor` was readable, before the completions are looked at. */
   acknowledge(): void;
   /**

@@ -37,6 +37,11 @@ export class PoolEngine implements Engine {
     return this.#event.descriptor.number;
   }
 
+  /** Its threads post what they have done themselves. */
+  get hasUnposted(): boolean {
+    return false;
+  }
+
   /** What the kernel lacks shows when it is tried. */
   supports(): boolean {
     return true;

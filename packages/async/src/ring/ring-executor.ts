@@ -165,6 +165,11 @@ export class RingExecutor implements Executor {
     return this.#reap();
   }
 
+  look(): number {
+    if (this.#engine.hasUnposted) this.#engine.submit(0);
+    return this.#reap();
+  }
+
   room(): Promise<void> {
     if (this.pending < this.capacity) return Promise.resolve();
     return new Promise((resolve) => this.#waiters.push(resolve));

@@ -6,13 +6,16 @@ import type { Engine } from './engine.ts';
 /** `struct io_uring_params` as 32-bit words. */
 const Params = { bytes: 120, submission: 10, completion: 20 } as const;
 /** Members of its `struct io_sqring_offsets`, from its first word. */
-const SubmissionOffset = { tail: 1, entries: 3, array: 6 } as const;
+const SubmissionOffset = { tail: 1, entries: 3, flags: 4, array: 6 } as const;
 /** Members of its `struct io_cqring_offsets`, from its first word. */
 const CompletionOffset = { head: 0, tail: 1, entries: 3, cqes: 5 } as const;
 
 /** Offsets of the ring's mappings. */
 const RINGS = 0;
 const SUBMISSION_ENTRIES = 0x1000_0000;
+
+/** Flag of the submission queue: IORING_SQ_TASKRUN. */
+const TASK_RUN = 4;
 
 const OPERATIONS = 64;
 
@@ -28,6 +31,7 @@ export class UringEngine implements Engine {
   readonly #engine: NativeEngine;
   readonly #supported = new Uint8Array(OPERATIONS);
   readonly #submissionTail: number;
+  readonly #submissionFlags: number;
   #tail = 0;
 
   /**
@@ -59,6 +63,7 @@ export class UringEngine implements Engine {
       this.completionHead = completion(CompletionOffset.head) / 4;
       this.completionTail = completion(CompletionOffset.tail) / 4;
       this.#submissionTail = submission(SubmissionOffset.tail) / 4;
+      this.#submissionFlags = submission(SubmissionOffset.flags) / 4;
       // Entries are used in their order: the indirection stays as it is.
       const array = submission(SubmissionOffset.array) / 4;
       for (let i = 0; i < entries; i++) words[array + i] = i;
@@ -71,6 +76,11 @@ export class UringEngine implements Engine {
 
   supports(operation: number): boolean {
     return this.#supported[operation] === 1;
+  }
+
+  /** The kernel ends some requests only when their thread is in it. */
+  get hasUnposted(): boolean {
+    return (Atomics.load(this.completionIndices, this.#submissionFlags) & TASK_RUN) !== 0;
   }
 
   /** The ring's descriptor is readable as long as there are completions: nothing has to be read from it. */

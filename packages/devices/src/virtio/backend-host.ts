@@ -3,7 +3,7 @@ import type { VirtioBackend } from './backend.ts';
 import { hasFeature, VirtioFeature } from './constants.ts';
 import { DeviceLifecycle, type DeviceLifecycleOptions } from './lifecycle.ts';
 import { PackedQueue } from './queue/packed-queue.ts';
-import { serveQueue } from './queue/serve.ts';
+import { QueueServer } from './queue/queue-server.ts';
 import { SplitQueue } from './queue/split-queue.ts';
 import type { Virtqueue } from './queue/virtqueue.ts';
 import { Phase, type VirtqueueState } from './transport/state.ts';
@@ -22,13 +22,8 @@ export interface BackendHostOptions extends DeviceLifecycleOptions {
 export class BackendHost {
   readonly #options: BackendHostOptions;
   readonly #lifecycle: DeviceLifecycle;
-  /** One for each queue: tells the driver of requests that are done. */
-  readonly #interrupts: readonly (() => void)[];
   /** Empty while the device is not active; undefined for queues the driver does not use. */
-  #queues: (Virtqueue | undefined)[] = [];
-  /** Queues to which something was pushed that the driver has not been told of. */
-  readonly #toAnnounce = new Set<Virtqueue>();
-  readonly #announceAll = () => this.#announce();
+  #queues: (QueueServer | undefined)[] = [];
   /** The back end has been reset, and still uses guest memory. */
   #isLettingGo = false;
   readonly #queuesLettingGo = new Set<number>();
@@ -36,7 +31,6 @@ export class BackendHost {
   constructor(options: BackendHostOptions) {
     this.#options = options;
     this.#lifecycle = new DeviceLifecycle(options);
-    this.#interrupts = this.#lifecycle.queues.map((_, index) => () => options.interrupt.queue(index));
   }
 
   /** Follows the driver: DRIVER_OK, resets of the device and of queues, queues that are enabled again, configuration. */
@@ -52,14 +46,7 @@ export class BackendHost {
 
   /** Serves what the driver has put into queue `index`. */
   kick(index: number): void {
-    const queue = this.#queues[index];
-    const interrupt = this.#interrupts[index];
-    if (queue === undefined || interrupt === undefined) return;
-    try {
-      serveQueue(queue, this.#options.backend, interrupt);
-    } catch (error) {
-      this.#break(error);
-    }
+    this.#queues[index]?.serve();
   }
 
   /** The back end, for requests of the thread that runs it. */
@@ -70,28 +57,30 @@ export class BackendHost {
   /** Serves what is in the queues already, then closes the back end, which ends that and brings its data to safety. */
   async close(): Promise<void> {
     this.control();
-    for (let index = 0; index < this.#queues.length; index++) this.kick(index);
-    this.#queues = [];
+    for (const queue of this.#queues) queue?.serve();
+    this.#dropQueues();
     await this.#options.backend[Symbol.asyncDispose]();
   }
 
-  #announce(): void {
-    for (const queue of this.#toAnnounce) {
-      const isLive = this.#queues[queue.index] === queue;
-      if (isLive && queue.needsInterrupt()) this.#interrupts[queue.index]?.();
-    }
-    this.#toAnnounce.clear();
+  #dropQueues(): void {
+    for (const queue of this.#queues) queue?.stop();
+    this.#queues = [];
   }
 
   /** @throws VirtqueueError when its registers make no sense */
-  #openQueue(index: number, state: VirtqueueState): Virtqueue {
+  #openQueue(index: number, state: VirtqueueState): QueueServer {
     const { features } = this.#lifecycle;
     const options = {
       eventIdx: hasFeature(features, VirtioFeature.eventIdx),
       indirect: hasFeature(features, VirtioFeature.indirectDesc),
     };
     const Queue = hasFeature(features, VirtioFeature.ringPacked) ? PackedQueue : SplitQueue;
-    return new Queue(index, state, this.#options.memory, options);
+    const { backend, memory, interrupt } = this.#options;
+    return new QueueServer<Virtqueue>(new Queue(index, state, memory, options), {
+      backend,
+      interrupt: () => interrupt.queue(index),
+      onBroken: (error) => this.#break(error),
+    });
   }
 
   #activate(): void {
@@ -105,10 +94,7 @@ export class BackendHost {
         features: this.#lifecycle.features,
         memory: this.#options.memory,
         wake: (index) => this.kick(index),
-        announce: (queue) => {
-          if (this.#toAnnounce.size === 0) queueMicrotask(this.#announceAll);
-          this.#toAnnounce.add(queue);
-        },
+        announce: ({ index }) => this.#queues[index]?.announce(),
         config: () => this.#lifecycle.config(),
         changeConfig: (change) => this.#lifecycle.changeConfig(change),
       });
@@ -117,7 +103,7 @@ export class BackendHost {
       return;
     }
     // Whatever was signalled before this moment found no queues.
-    for (let index = 0; index < this.#queues.length; index++) this.kick(index);
+    for (const queue of this.#queues) queue?.serve();
   }
 
   /** Queues that the driver resets, and those that it enables anew, while the others go on. */
@@ -126,8 +112,9 @@ export class BackendHost {
       const queue = this.#queues[index];
       if (state.resetting === 1) {
         if (this.#queuesLettingGo.has(index)) continue;
+        queue?.stop();
         this.#queues[index] = undefined;
-        const letGo = queue && this.#options.backend.reset(queue);
+        const letGo = queue && this.#options.backend.reset(queue.queue);
         if (letGo) {
           this.#queuesLettingGo.add(index);
           void letGo.then(() => {
@@ -151,7 +138,7 @@ export class BackendHost {
 
   #reset(): void {
     if (this.#isLettingGo) return;
-    this.#queues = [];
+    this.#dropQueues();
     const letGo = this.#options.backend.reset();
     if (!letGo) {
       this.#lifecycle.finishReset();
@@ -166,7 +153,7 @@ export class BackendHost {
 
   /** Nothing more is served until the driver resets the device. */
   #break(cause: unknown): void {
-    this.#queues = [];
+    this.#dropQueues();
     this.#lifecycle.break(cause);
   }
 }

@@ -48,6 +48,11 @@ export interface VirtioBackend extends AsyncDisposable {
    * way, which resolves when they have been pushed.
    */
   drain(queue?: Virtqueue): Promise<void> | undefined;
+  /**
+   * Takes the results that are there of requests under way. Where it is present, requests can follow each other so closely that
+   * whoever runs the back end looks for these, and for requests, a while before it sleeps.
+   */
+  look?(): void;
   /** The driver wrote to the device-specific configuration. Absent where it cannot. */
   configWritten?(): void;
   /**

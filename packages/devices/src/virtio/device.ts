@@ -328,7 +328,11 @@ export async function openBackend(
 ): Promise<VirtioBackend> {
   switch (descriptor.kind) {
     case 'block':
-      return new BlockBackend(await openImage(descriptor.disk, environment), descriptor.options);
+      return new BlockBackend(
+        await openImage(descriptor.disk, environment),
+        descriptor.options,
+        environment.executor(descriptor.disk.executor ?? 'auto'),
+      );
     case 'scsi':
       return await openScsi(descriptor.disks, environment);
     case 'console':

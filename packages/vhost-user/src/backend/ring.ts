@@ -1,5 +1,5 @@
 import { EventFd, type FileDescriptor, type Watcher } from '@tsvmm/base';
-import { serveQueue, type VirtioBackend, type Virtqueue } from '@tsvmm/devices';
+import { QueueServer, type VirtioBackend, type Virtqueue } from '@tsvmm/devices';
 
 /** A queue that somebody else can take over, also when this process dies. */
 export interface ServedQueue extends Virtqueue {
@@ -15,13 +15,12 @@ export class Ring implements Disposable {
   readonly index: number;
   readonly #backend: VirtioBackend;
   readonly #onBroken: (error: unknown) => void;
-  #queue: ServedQueue | undefined;
+  #server: QueueServer<ServedQueue> | undefined;
   #kick: EventFd | undefined;
   #watcher: Watcher | undefined;
   #call: EventFd | undefined;
   #isEnabled = false;
   #isHeld = false;
-  #isAnnouncing = false;
 
   /** @param onBroken the driver broke the virtio protocol, or the back end failed: the ring is not served any more */
   constructor(index: number, backend: VirtioBackend, onBroken: (error: unknown) => void) {
@@ -31,7 +30,7 @@ export class Ring implements Disposable {
   }
 
   get isStarted(): boolean {
-    return this.#queue !== undefined;
+    return this.#server !== undefined;
   }
 
   /** Takes the descriptor over. Without one the driver is told nothing: it looks for itself. */
@@ -43,59 +42,60 @@ export class Ring implements Disposable {
   /** Takes the kick's eventfd over. */
   start(queue: ServedQueue, kick: EventFd): void {
     this.stop();
-    this.#queue = queue;
+    this.#server = new QueueServer(queue, {
+      backend: this.#backend,
+      interrupt: this.#interrupt,
+      onBroken: (error) => {
+        this.stop();
+        this.#onBroken(error);
+      },
+    });
     this.#kick = kick;
     this.#watcher = this.#kick.onReadable(this.serve);
     // What was asked for before has no kick any more.
-    this.serve();
+    this.#follow();
   }
 
   enable(isEnabled: boolean): void {
     this.#isEnabled = isEnabled;
-    if (isEnabled) this.serve();
+    this.#follow();
   }
 
   /** Takes nothing more from the ring, or does so again. */
   hold(isHeld: boolean): void {
     this.#isHeld = isHeld;
-    if (!isHeld) this.serve();
+    this.#follow();
   }
 
   /** Lets what was taken from the ring end. Undefined when nothing is under way. */
   drain(): Promise<void> | undefined {
-    return this.#queue && this.#backend.drain(this.#queue);
+    return this.#server && this.#backend.drain(this.#server.queue);
   }
 
   /** Tells the driver of requests that have ended, at the end of this job of the event loop. */
   announce(): void {
-    if (this.#isAnnouncing) return;
-    this.#isAnnouncing = true;
-    queueMicrotask(() => {
-      this.#isAnnouncing = false;
-      if (this.#queue?.needsInterrupt()) this.#interrupt();
-    });
+    this.#server?.announce();
   }
 
   /** What is under way now is lost to the front end: `drain` first. */
   stop(): void {
-    this.#queue?.close();
+    this.#server?.stop();
+    this.#server?.queue.close();
     this.#watcher?.[Symbol.dispose]();
     this.#kick?.[Symbol.dispose]();
     this.#watcher = undefined;
     this.#kick = undefined;
-    this.#queue = undefined;
+    this.#server = undefined;
   }
 
   /** Serves what is there. */
-  readonly serve = (): void => {
-    if (this.#queue === undefined || !this.#isEnabled || this.#isHeld) return;
-    try {
-      serveQueue(this.#queue, this.#backend, this.#interrupt);
-    } catch (error) {
-      this.stop();
-      this.#onBroken(error);
-    }
-  };
+  readonly serve = (): void => this.#server?.serve();
+
+  /** Serves the ring if it is enabled and not held. */
+  #follow(): void {
+    this.#server?.pause(!this.#isEnabled || this.#isHeld);
+    this.serve();
+  }
 
   readonly #interrupt = (): void => this.#call?.signal();
 

@@ -1,3 +1,4 @@
+import type { Executor } from '@tsvmm/async';
 import type { Disk } from '@tsvmm/disk';
 import { DeviceError } from '../../errors.ts';
 import type { BackendContext, VirtioBackend } from '../backend.ts';
@@ -12,6 +13,7 @@ import { BLOCK_ID_LENGTH, type BlockOptions, setCapacity } from './model.ts';
  * results go to the driver as they come.
  */
 export class BlockBackend implements VirtioBackend {
+  readonly look?: () => void;
   readonly #disk: Disk;
   readonly #sparse: boolean;
   readonly #id = new Uint8Array(BLOCK_ID_LENGTH);
@@ -19,9 +21,17 @@ export class BlockBackend implements VirtioBackend {
   readonly #inflight = new Inflight<BlockRequest>();
   #context: BackendContext | undefined;
 
-  /** Takes over `disk`. */
-  constructor(disk: Disk, options: Omit<BlockOptions, 'size' | 'readOnly'> = {}) {
+  /**
+   * Takes over `disk`.
+   * @param executor what the disk's I/O runs on, if its results can be looked for
+   */
+  constructor(
+    disk: Disk,
+    options: Omit<BlockOptions, 'size' | 'readOnly'> = {},
+    executor?: Pick<Executor, 'look'>,
+  ) {
     this.#disk = disk;
+    if (executor) this.look = () => void executor.look();
     this.#sparse = options.sparse ?? true;
     new TextEncoder().encodeInto(options.id ?? '', this.#id);
   }
