@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { cpioArchive } from '../packages/cpio/src/index.ts';
 import { fetchGuest } from '../packages/guest-image/src/index.ts';
 import type { BenchmarkRow } from './run.ts';
+import { median } from './support/timing.ts';
 
 const TSVMM = fileURLToPath(new URL('../packages/cli/bin/tsvmm.js', import.meta.url));
 const ROUNDS = 7;
@@ -135,8 +136,4 @@ async function timeToMark(program: string, parameters: readonly string[]): Promi
   await closed;
   if (time === undefined) throw new Error(`${program} did not get to the mark:\n${errors}${console}`);
   return time;
-}
-
-function median(samples: readonly number[]): number {
-  return samples.toSorted((a, b) => a - b)[samples.length >> 1] ?? Number.NaN;
 }

@@ -1,10 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempDisposableSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdtempDisposableSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { riscv64Image } from '../packages/vmm/test/bare-metal.ts';
 import type { BenchmarkRow } from './run.ts';
+import { childrenOf } from './support/processor-time.ts';
+import { median } from './support/timing.ts';
 
 const BIN = fileURLToPath(new URL('../packages/cli/bin/tsvmm.js', import.meta.url));
 const ROUNDS = 15;
@@ -42,7 +44,7 @@ export async function run(report: (row: BenchmarkRow) => void): Promise<void> {
   for (let round = 0; round < ROUNDS; round++) {
     await started(args, (time, child) => {
       jailed.push(time);
-      sizes = devicesOf(child).map(proportionalSize);
+      sizes = childrenOf(child.pid ?? -1).map(proportionalSize);
     });
     await started([...args.slice(0, 1), '--disable-sandbox', ...args.slice(1)], (time) => thread.push(time));
   }
@@ -73,13 +75,6 @@ async function started(
   await ended;
 }
 
-/** The processes that another one has started. */
-function devicesOf({ pid }: ChildProcess): number[] {
-  return readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
-    readFileSync(`/proc/${pid}/task/${thread}/children`, 'utf8').split(' ').filter(Boolean).map(Number),
-  );
-}
-
 /** MiB that a process takes, of what it shares with others its part (proc_pid_smaps(5)). */
 function proportionalSize(pid: number): number {
   const [, kilobytes] = /^Pss:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8')) ?? [];
@@ -97,8 +92,4 @@ async function emptyNode(): Promise<number> {
   const sizes = children.map(({ pid = -1 }) => proportionalSize(pid));
   for (const child of children) child.kill('SIGKILL');
   return sizes.reduce((sum, each) => sum + each, 0) / sizes.length;
-}
-
-function median(samples: readonly number[]): number {
-  return samples.toSorted((a, b) => a - b)[samples.length >> 1] ?? Number.NaN;
 }

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { buildInitramfs, type Guest } from '../../packages/guest-image/src/index.ts';
 import type { LabPlatform } from './platform.ts';
 
-/** What L1 needs to find its root and its host, then what it shall offer to a virtual machine monitor. */
-const MODULES = ['virtio_pci', '9pnet_virtio', '9p', 'overlay', 'virtio_console', 'virtio_rng'];
+/** What L1 needs to find its root and its host, then what it shall offer: a disk in memory, for benchmarks. */
+const MODULES = ['virtio_pci', '9pnet_virtio', '9p', 'overlay', 'virtio_console', 'virtio_rng', 'brd'];
 
 /** What the names of the initramfs files begin with; the last thing a lab needs. */
 export const INITRAMFS_PREFIX = 'initramfs-';

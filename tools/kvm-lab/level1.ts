@@ -47,6 +47,8 @@ const COMMON_ENVIRONMENT = {
 };
 /** Of the console, for errors; bytes. */
 const KEPT_OF_CONSOLE = 4096;
+/** Size of L1's disk in memory, which takes as much as was written to it. */
+const RAM_DISK_KIB = 131_072;
 
 /**
  * A host with KVM: an emulated machine whose kernel has a real /dev/kvm. It serves one command after the other.
@@ -213,11 +215,15 @@ function machine({ platform, kernel, initramfs, root, shared }: Lab, memory: num
   ];
   // A console that says little, no mitigations that an emulated CPU pays for, and an end in place of a dead kernel.
   const quiet = 'quiet panic=-1 mitigations=off nokaslr';
+  const ramDisk = `brd.rd_nr=1 brd.rd_size=${RAM_DISK_KIB}`;
   return [
     ...['-accel', 'tcg,thread=multi', '-smp', `${platform.cpus}`, '-m', `${memory}`],
     ...['-nodefaults', '-no-reboot', '-display', 'none', '-serial', 'stdio'],
     ...['-kernel', kernel, '-initrd', initramfs],
-    ...['-append', `console=${platform.console} ${quiet} lab.modules=${labModules(platform).join()}`],
+    ...[
+      '-append',
+      `console=${platform.console} ${quiet} ${ramDisk} lab.modules=${labModules(platform).join()}`,
+    ],
     ...share(root, 'root'),
     ...shared.flatMap((path, index) => share(path, shareTag(index))),
     ...['-device', 'virtio-rng-pci', '-device', 'virtio-serial-pci'],
