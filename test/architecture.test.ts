@@ -59,6 +59,14 @@ function packageOf(specifier: string): string {
 const isBare = (specifier: string) => !/^(?:\.|#|node:)/.test(specifier);
 const isOurs = (name: string) => byName.has(name);
 
+/** Packages in whose directories the package's bundles look for add-ons and other files (`tools/bundle.ts`). */
+function resolvedByBundles(directory: string): readonly string[] {
+  return globSync('dist/**/*.bundle.js', { cwd: directory }).flatMap((path) => {
+    const text = readFileSync(join(directory, path), 'utf8');
+    return [...text.matchAll(/import\.meta\.resolve\((['"])(.*?)\1\)/g)].map(([, , name = '']) => name);
+  });
+}
+
 /** `file: specifier` of every import in the list, which is empty when the rule holds. */
 const shown = (list: readonly Import[]) => list.map(({ file, specifier }) => `${file}: ${specifier}`);
 
@@ -114,6 +122,7 @@ describe.for(packages)('packages/$folder', (entry) => {
     );
     // The add-on's sources include the headers of the one; the other finds or builds the add-on.
     if (existsSync(join(directory, 'binding.gyp'))) used.add('node-addon-api').add('node-gyp-build');
+    for (const name of resolvedByBundles(directory)) used.add(name);
     expect([...used].toSorted()).toEqual(Object.keys(manifest.dependencies ?? {}).toSorted());
   });
 

@@ -42,6 +42,7 @@ export {
   unmapFrom,
 } from './memory.ts';
 export { Poll } from './poll.ts';
+export { programUrl } from './program.ts';
 export { Readiness } from './readiness.ts';
 export { isTerminal, RawMode, type WindowSize, windowSize } from './terminal.ts';
 export {

@@ -1,5 +1,5 @@
 import { serialize } from 'node:v8';
-import { BorrowedDescriptor, type FileDescriptor, reasonOf, type UnixSocket } from '@tsvmm/base';
+import { BorrowedDescriptor, type FileDescriptor, programUrl, reasonOf, type UnixSocket } from '@tsvmm/base';
 import type { DeviceCommand, DeviceReply } from '@tsvmm/devices';
 import { FileStorage } from '@tsvmm/disk';
 import { type BlockedCall, describeExit, JailedProcess } from '@tsvmm/jail';
@@ -8,12 +8,6 @@ import type { ProcessDevice } from './device.ts';
 import { DeviceProcessError } from './errors.ts';
 import { checkEvent, type OpenRequest, type ProcessEvent, type ProcessRequest } from './protocol.ts';
 import { jailFor, type Sandbox } from './sandbox.ts';
-
-/** Of a build, the one file that it makes of all modules of the process (`tools/bundle.ts`). */
-const MODULE = new URL(
-  import.meta.url.endsWith('.ts') ? './process/main.ts' : './process/bundle.js',
-  import.meta.url,
-);
 
 /** How a device's process is started, and who is told of what. */
 export interface DeviceProcessOptions {
@@ -88,7 +82,7 @@ export class DeviceProcess implements AsyncDisposable {
     };
     const jailed = await JailedProcess.start({
       name,
-      module: MODULE,
+      program: programUrl('process/main', import.meta.url),
       opening: { bytes: serialize({ name, model, backend }), descriptors },
       ...(sandbox !== false && {
         jail: jailFor(backend.kind, sandbox, report),

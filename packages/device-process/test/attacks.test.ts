@@ -29,7 +29,7 @@ const ATTACKS: readonly (readonly [call: string, arguments_: readonly number[]])
 function takenOver(kind: keyof typeof DEVICE_POLICIES): Promise<JailedProcess> {
   return JailedProcess.start({
     name: kind,
-    module: new URL('../../jail/test/programs/attacker.ts', import.meta.url),
+    program: new URL('../../jail/test/programs/attacker.ts', import.meta.url),
     jail: { policy: devicePolicy(kind) },
     nodeOptions: ['--experimental-ffi'],
   });

@@ -1,6 +1,5 @@
 export { JailError, type JailErrorCode } from './errors.ts';
 export { type BlockedCall, describeExit, type JailExit } from './exit.ts';
-export type { JailedModule } from './jailed-module.ts';
 export { type Jail, JailedProcess, type JailedProcessOptions } from './jailed-process.ts';
 export { loadPolicy } from './policies.ts';
 export { type CompileOptions, compilePolicy } from './seccomp/compile.ts';

@@ -34,9 +34,9 @@ export interface Jail {
 export interface JailedProcessOptions {
   /** What the process is, for messages: `block`, `console`. */
   readonly name: string;
-  /** A file that is a {@link JailedModule}. */
-  readonly module: URL;
-  /** Left out, the module runs in a plain child process. */
+  /** A file whose module calls `runJailed` of `@tsvmm/jail/process`. */
+  readonly program: URL;
+  /** Left out, the program runs in a plain child process. */
   readonly jail?: Jail;
   /** A packet that is on the link from the start, for `prepare`; its descriptors stay the caller's. */
   readonly opening?: { readonly bytes: Uint8Array; readonly descriptors?: readonly FileDescriptor[] };
@@ -47,15 +47,15 @@ export interface JailedProcessOptions {
 }
 
 /**
- * A process of Node that runs one module. It loads all its code, then loses the file system and all system calls that its
- * policy does not name; only then, and after this side has looked whether that is so, the module's `run` is called.
+ * A process of Node that runs one program. It loads all its code, then loses the file system and all system calls that its
+ * policy does not name; only then, and after this side has looked whether that is so, its `run` is called.
  *
  * It ends with the thread that started it. Disposing kills it and waits for its end.
  */
 export class JailedProcess implements AsyncDisposable {
   readonly name: string;
   readonly pid: number;
-  /** A seqpacket socket to the module. */
+  /** A seqpacket socket to the program. */
   readonly link: UnixSocket;
   /** How it ended; never rejects. */
   readonly exit: Promise<JailExit>;
@@ -118,10 +118,9 @@ export class JailedProcess implements AsyncDisposable {
     using kept = new DisposableStack();
     kept.use(link);
     kept.use(reader);
-    const entry = fileURLToPath(new URL(`./entry${import.meta.url.slice(-3)}`, import.meta.url));
     const { pid, pidfd } = spawnProcess({
       program: process.execPath,
-      arguments: [process.execPath, ...(options.nodeOptions ?? []), entry, options.module.href],
+      arguments: [process.execPath, ...(options.nodeOptions ?? []), fileURLToPath(options.program)],
       environment: environment(),
       descriptors: [nothing, writer, writer, control.descriptor, childLink.descriptor],
       limits: { ...DEFAULT_LIMITS, ...options.limits },

@@ -2,7 +2,7 @@ import type { UnixSocket } from '@tsvmm/base';
 import { type Jail, JailedProcess, loadPolicy } from '../src/index.ts';
 
 function options(program: string) {
-  return { name: program, module: new URL(`./programs/${program}.ts`, import.meta.url) };
+  return { name: program, program: new URL(`./programs/${program}.ts`, import.meta.url) };
 }
 
 /** Starts `programs/NAME.ts` in a jail, under the common policy unless another one is given. */

@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import { reasonOf } from '@tsvmm/base';
+import { programUrl, reasonOf } from '@tsvmm/base';
 import type { VcpuControl, VcpuStop } from '@tsvmm/hypervisor';
 import { VirtualMachineError } from './errors.ts';
 import type { VcpuWorkerData, VcpuWorkerEvent } from './vcpu-worker.ts';
@@ -18,7 +18,7 @@ export class VcpuThread implements AsyncDisposable {
 
   /** Starts the thread of the vCPU with this id. */
   constructor(id: number) {
-    this.#worker = new Worker(new URL(`./vcpu-worker${import.meta.url.slice(-3)}`, import.meta.url), {
+    this.#worker = new Worker(programUrl('vcpu-worker', import.meta.url), {
       name: `tsvmm-vcpu${id}`,
     });
     this.#exited = new Promise((resolve) => {

@@ -1,5 +1,6 @@
 import { open, readFile } from 'node:fs/promises';
 import type { BootImage, BootRegisters, PlatformDevices } from '@tsvmm/arch';
+import { programUrl } from '@tsvmm/base';
 import {
   type ConsoleSize,
   type DeviceCommand,
@@ -25,7 +26,7 @@ import type { SandboxConfiguration } from './configuration/sandbox.ts';
 import { checkConsoleSize } from './configuration/serial.ts';
 import { Doorbells } from './doorbells.ts';
 import { VirtualMachineError } from './errors.ts';
-import type { IoEnvironmentData } from './io-environment.ts';
+import type { IoEnvironmentData } from './io-worker.ts';
 import type { Log, LogRecord } from './log.ts';
 import { boardFor, hostArchitecture } from './machine/boards.ts';
 import { type Consoles, createConsoles } from './machine/consoles.ts';
@@ -246,10 +247,8 @@ export class VirtualMachine implements AsyncDisposable {
     };
     const io = await IoWorker.start({
       devices: devices.pci.virtioDevices,
-      environment: {
-        module: new URL(`./io-environment${import.meta.url.slice(-3)}`, import.meta.url),
-        data: environment,
-      },
+      program: programUrl('io-worker', import.meta.url),
+      environment,
       onBroken: ({ device, message }) => {
         log({ level: 'error', target: 'devices', message: `${device} stopped: ${message}` });
       },

@@ -1,4 +1,4 @@
-import { type Transferable, Worker } from 'node:worker_threads';
+import { Worker } from 'node:worker_threads';
 import { reasonOf } from '@tsvmm/base';
 import { DeviceError } from '../errors.ts';
 import type { DeviceCommand, DeviceReply } from '../virtio/command.ts';
@@ -10,16 +10,10 @@ import type { IoWorkerData, IoWorkerEvent, IoWorkerRequest } from './protocol.ts
 /** What an {@link IoWorker} serves. */
 export interface IoWorkerOptions {
   readonly devices: readonly VirtioPciDescriptor[];
-  /**
-   * How the worker reaches guest memory and interrupts: the URL of a module that exports `attachIoEnvironment`, and
-   * what to call it with (plain data).
-   */
-  readonly environment: {
-    readonly module: string | URL;
-    readonly data: unknown;
-    /** Objects in `data` that are transferred instead of copied. */
-    readonly transfer?: readonly Transferable[];
-  };
+  /** The thread's module, which calls `serveDevices`. */
+  readonly program: URL;
+  /** Plain data with which it reaches guest memory and interrupts. */
+  readonly environment: unknown;
   /** A device stopped: its driver broke the protocol, or its back end failed. The other devices go on. */
   readonly onBroken?: (broken: BrokenDevice) => void;
   /** Gets what is worth knowing, for people. */
@@ -70,16 +64,9 @@ export class IoWorker implements AsyncDisposable {
    * @throws DeviceError BACKEND_FAILED when one of them cannot be opened; the message and cause say which
    */
   static async start(options: IoWorkerOptions): Promise<IoWorker> {
-    const { devices, environment, onBroken, onLog } = options;
-    const workerData: IoWorkerData = {
-      devices,
-      environment: { module: String(environment.module), data: environment.data },
-    };
-    const worker = new Worker(new URL(`./worker${import.meta.url.slice(-3)}`, import.meta.url), {
-      workerData,
-      ...(environment.transfer && { transferList: [...environment.transfer] }),
-      name: 'tsvmm-io',
-    });
+    const { devices, environment, program, onBroken, onLog } = options;
+    const workerData: IoWorkerData = { devices, environment };
+    const worker = new Worker(program, { workerData, name: 'tsvmm-io' });
     const ready = Promise.withResolvers<void>();
     worker.on('message', (event: IoWorkerEvent) => {
       if (event.kind === 'broken') onBroken?.(event.broken);

@@ -13,16 +13,10 @@ export interface IoEnvironment {
   readonly openRemote?: OpenRemote;
 }
 
-/** What the module that `IoWorkerOptions.environment` names exports. */
-export interface IoEnvironmentModule {
-  /** Makes the environment on the worker's thread, from the data that the main thread sent. */
-  attachIoEnvironment(data: unknown): IoEnvironment | Promise<IoEnvironment>;
-}
-
 /** Data with which the worker starts. */
 export interface IoWorkerData {
   readonly devices: readonly VirtioPciDescriptor[];
-  readonly environment: { readonly module: string; readonly data: unknown };
+  readonly environment: unknown;
 }
 
 /** What the main thread tells the worker. */

@@ -34,7 +34,8 @@ export async function startMachine(devices: readonly VirtioPciDevice[], intxSour
   const worker = stack.use(
     await IoWorker.start({
       devices: machine.topology.virtioDevices,
-      environment: { module: new URL('./io-environment.ts', import.meta.url), data: machine.shared },
+      program: new URL('./io-worker.ts', import.meta.url),
+      environment: machine.shared,
       onBroken: (event) => broken.push(event),
       onLog: (message) => log.push(message),
     }),

@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import { type EventFd, mapInto, reasonOf } from '@tsvmm/base';
+import { type EventFd, mapInto, programUrl, reasonOf } from '@tsvmm/base';
 import { Request, SoftMemory, startTranslation, type TranslationThread } from '@tsvmm/softcpu';
 import { GuestMemory } from '@tsvmm/vm-memory';
 import { HypervisorError } from '../errors.ts';
@@ -90,7 +90,7 @@ export class SoftVm implements Vm {
       deadlines: shared.deadlines,
       epoch: shared.epoch,
     };
-    this.#clock = new Worker(new URL(`./clock-worker${import.meta.url.slice(-3)}`, import.meta.url), {
+    this.#clock = new Worker(programUrl('clock-worker', import.meta.url), {
       name: 'tsvmm-clock',
       workerData: clockData,
     });

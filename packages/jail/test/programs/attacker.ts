@@ -1,12 +1,13 @@
 import { dlopen } from 'node:ffi';
 import type { UnixSocket } from '@tsvmm/base';
+import { runJailed } from '../../src/process.ts';
 
 /** A device that was taken over: it makes whatever system call it is told, past all of Node. */
 const { functions } = dlopen('libc.so.6', {
   syscall: { arguments: ['i64', 'i64', 'i64', 'i64', 'i64', 'i64', 'i64'], return: 'i64' },
 });
 
-export function run(link: UnixSocket): void {
+function run(link: UnixSocket): void {
   const buffer = new Uint8Array(4096);
   const watcher = link.onReadable(() => {
     const message = link.tryReceiveMessage(buffer);
@@ -17,3 +18,5 @@ export function run(link: UnixSocket): void {
     link.sendMessage(Buffer.from(String(functions.syscall(number, a, b, c, d, e, f))));
   });
 }
+
+await runJailed((link) => () => run(link));

@@ -1,7 +1,8 @@
 import type { UnixSocket } from '@tsvmm/base';
+import { runJailed } from '../../src/process.ts';
 
 /** Sends every message back. */
-export function run(link: UnixSocket): void {
+function run(link: UnixSocket): void {
   const buffer = new Uint8Array(4096);
   const watcher = link.onReadable(() => {
     const message = link.tryReceiveMessage(buffer);
@@ -10,3 +11,5 @@ export function run(link: UnixSocket): void {
     else link.sendMessage(buffer.subarray(0, message.length));
   });
 }
+
+await runJailed((link) => () => run(link));

@@ -1,4 +1,6 @@
+import { runJailed } from '../../src/process.ts';
+
 /** Fails once it runs. */
-export function run(): void {
+await runJailed(() => () => {
   throw new Error('no such luck');
-}
+});

@@ -1,5 +1,5 @@
-export function prepare(): void {
-  throw new Error('this module does not load');
-}
+import { runJailed } from '../../src/process.ts';
 
-export function run(): void {}
+await runJailed(() => {
+  throw new Error('this module does not load');
+});

@@ -15,7 +15,8 @@ export const HOT_THRESHOLD = 4000;
 export function startTranslation(memory: SoftMemory): TranslationThread {
   return new TranslationThread(
     memory,
-    new URL(`./region-worker${import.meta.url.slice(-3)}`, import.meta.url),
+    // Of a build, the one file that `tools/bundle.ts` makes of the thread's modules.
+    new URL(`./region-worker${import.meta.url.endsWith('.ts') ? '.ts' : '.bundle.js'}`, import.meta.url),
   );
 }
 

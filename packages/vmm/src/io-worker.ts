@@ -1,4 +1,5 @@
-import type { IoEnvironment } from '@tsvmm/devices';
+// The body of a machine's I/O thread.
+import { serveDevices } from '@tsvmm/devices';
 import { attachInterrupts, type InterruptsDescriptor } from '@tsvmm/hypervisor';
 import { VhostUserFrontend } from '@tsvmm/vhost-user';
 import { GuestMemory, type GuestMemoryDescriptor } from '@tsvmm/vm-memory';
@@ -9,13 +10,12 @@ export interface IoEnvironmentData {
   readonly interrupts: InterruptsDescriptor;
 }
 
-/** Called by the I/O thread of @tsvmm/devices. */
-export async function attachIoEnvironment(data: unknown): Promise<IoEnvironment> {
-  const { memory, interrupts } = data as IoEnvironmentData;
+await serveDevices(async (environment) => {
+  const { memory, interrupts } = environment as IoEnvironmentData;
   const attached = GuestMemory.attach(memory);
   return {
     memory: attached,
     interrupts: await attachInterrupts(interrupts),
     openRemote: (descriptor, device) => VhostUserFrontend.open(descriptor, device, attached),
   };
-}
+});
