@@ -13,7 +13,7 @@ export const aarch64Platform: LabPlatform = {
     const qemu = await privateQemu(options);
     const machine = ['-machine', 'virt,virtualization=on,gic-version=3', '-cpu', 'neoverse-n1'];
     return {
-      ...(await debianUserland('arm64', options, ['u-boot-qemu'])),
+      ...(await debianUserland('arm64', options, ['qemu-efi-aarch64', 'u-boot-qemu'])),
       emulator: [...qemu.command('qemu-system-aarch64'), ...machine],
     };
   },

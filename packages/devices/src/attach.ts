@@ -110,7 +110,7 @@ function attachDevice(
     case 'debugcon':
       return new Debugcon(descriptor);
     case 'fw-cfg':
-      return new FwCfg(descriptor);
+      return attachFwCfg(descriptor, environment);
     case 'i8042':
       return new I8042(environment.reset);
     case 'pflash':
@@ -147,6 +147,14 @@ export function attachUart16550(descriptor: Uart16550Descriptor, environment: De
 /** Makes the register half of a PL011. */
 export function attachPl011(descriptor: Pl011Descriptor, environment: DeviceEnvironment): Pl011 {
   return new Pl011(descriptor, environment.interrupts.line(descriptor.interrupt));
+}
+
+function attachFwCfg(descriptor: FwCfgDescriptor, { memory }: DeviceEnvironment): FwCfg {
+  if (memory !== undefined) return new FwCfg(descriptor, memory);
+  throw new DeviceError(
+    'UNKNOWN_KIND',
+    'Firmware configuration writes to guest memory: give it to the environment.',
+  );
 }
 
 /** Makes the registers of power management, or the buttons of the thread that runs the machine. */

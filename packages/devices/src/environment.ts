@@ -1,3 +1,4 @@
+import type { GuestMemory } from '@tsvmm/vm-memory';
 import type { BusDevice } from './bus.ts';
 import type { InterruptLine, MsiSender } from './interrupt.ts';
 
@@ -15,6 +16,8 @@ export interface DeviceInterrupts {
 /** What the register halves of devices need of the thread they are attached on. */
 export interface DeviceEnvironment {
   readonly interrupts: DeviceInterrupts;
+  /** The guest's memory, for register halves that read and write it themselves: fw_cfg. */
+  readonly memory?: GuestMemory;
   /** Called on the accessing vCPU's thread when the guest asks the chipset for a reset; `detail` is for people. */
   readonly reset?: (detail: string) => void;
   /** Called on the accessing vCPU's thread when the guest turns the machine off. */

@@ -110,6 +110,7 @@ using vcpu = await attachVcpu(data.vcpu);
 using memory = GuestMemory.attach(data.memory);
 const environment: DeviceEnvironment = {
   interrupts: await attachInterrupts(data.interrupts),
+  memory,
   reset: (detail) => vcpu.stop({ reason: 'reset', detail }),
   powerOff: (detail) => vcpu.stop({ reason: 'shutdown', detail }),
   pciDecodingChanged: () => post({ kind: 'pci-decoding-changed' }),

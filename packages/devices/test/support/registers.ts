@@ -10,8 +10,8 @@ export function registersOf(device: BusDevice) {
       device.read(access);
       return access.low;
     },
-    write(offset: number, value: number, size: AccessSize = 1): void {
-      Object.assign(access, { offset, size, low: value, high: 0 });
+    write(offset: number, value: number, size: AccessSize = 1, high = 0): void {
+      Object.assign(access, { offset, size, low: value, high });
       device.write(access);
     },
   };
