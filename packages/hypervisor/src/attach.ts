@@ -1,9 +1,16 @@
 import { KvmInterrupts, type KvmInterruptsBackEnd } from './kvm/interrupts.ts';
 import { KvmVcpu, type KvmVcpuBackEnd } from './kvm/kvm-vcpu.ts';
+import { type KvmRegionBackEnd, KvmRegionSwitch } from './kvm/region-switch.ts';
 import type { SoftMachineDescriptor } from './soft/machine.ts';
 import type { SoftVcpuBackEnd } from './soft/soft-vcpu.ts';
 import type { Vcpu } from './vcpu.ts';
-import type { Interrupts, InterruptsDescriptor, VcpuDescriptor } from './vm.ts';
+import type {
+  Interrupts,
+  InterruptsDescriptor,
+  RegionDescriptor,
+  RegionSwitch,
+  VcpuDescriptor,
+} from './vm.ts';
 
 // The software CPU is loaded for its guests only: it is a third of what a thread of a machine of KVM's would start with.
 
@@ -39,4 +46,14 @@ export async function attachInterrupts(descriptor: InterruptsDescriptor): Promis
     case 'kvm':
       return KvmInterrupts.attach(architecture, backEnd as KvmInterruptsBackEnd);
   }
+}
+
+/**
+ * Opens a read-only memory region on the thread that is to hide it and show it again.
+ *
+ * @throws HypervisorError INVALID_STATE when the machine is gone
+ */
+export function attachRegion({ backEnd }: RegionDescriptor): RegionSwitch {
+  // Only KVM's machines have regions.
+  return new KvmRegionSwitch(backEnd as KvmRegionBackEnd);
 }

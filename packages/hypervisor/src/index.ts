@@ -1,4 +1,4 @@
-export { attachInterrupts, attachVcpu } from './attach.ts';
+export { attachInterrupts, attachRegion, attachVcpu } from './attach.ts';
 export { HypervisorError, type HypervisorErrorCode } from './errors.ts';
 export type {
   Architecture,
@@ -33,6 +33,8 @@ export type {
   IoEvent,
   MemoryRegion,
   MsiSender,
+  RegionDescriptor,
+  RegionSwitch,
   VcpuControl,
   VcpuDescriptor,
   Vm,

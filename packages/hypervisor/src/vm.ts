@@ -55,6 +55,19 @@ export interface MemoryRegion {
   readonly readOnly: boolean;
 }
 
+/** A read-only memory region, on a thread that hides it while the device behind it answers commands: flash memory. */
+export interface RegionSwitch {
+  /** Every access of the guest becomes an MMIO exit. It must be shown. */
+  hide(): void;
+  /** Loads read the memory again. It must be hidden. */
+  show(): void;
+}
+
+/** Plain data from which {@link attachRegion} makes a {@link RegionSwitch} on another thread. */
+export interface RegionDescriptor {
+  readonly backEnd: unknown;
+}
+
 /** A piece of guest memory, and which of its pages the guest has written. */
 export interface DirtyPages {
   readonly guestAddress: number;
@@ -129,6 +142,12 @@ export interface Vm extends AsyncDisposable {
    */
   addMemoryRegion(region: MemoryRegion): number;
   removeMemoryRegion(slot: number): void;
+  /**
+   * For hiding a region from the guest and showing it again, on any thread. It is shown now.
+   *
+   * @throws HypervisorError INVALID_ARGUMENT when there is no such region, or the guest may write it
+   */
+  regionDescriptor(slot: number): RegionDescriptor;
 
   /** Which pages the guest writes; there when the hypervisor has `dirty-log`. */
   readonly dirtyLog?: DirtyLog;

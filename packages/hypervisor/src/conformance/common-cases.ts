@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { EventFd, MemFd, mapShared } from '@tsvmm/base';
+import { attachRegion } from '../attach.ts';
 import { HypervisorError } from '../errors.ts';
 import type { Hypervisor } from '../hypervisor.ts';
 import type { MemoryRegion } from '../vm.ts';
@@ -360,6 +361,33 @@ export function commonCases(payloads: Payloads): readonly ConformanceCase[] {
         assert.deepEqual(await vcpu.exit(), write(0, 8, 0x1234_5678n));
         assert.deepEqual(await vcpu.exit(), { kind: 'write', address: freeAddress, size: 4, value: 5n });
         assert.deepEqual(await vcpu.exit(), told);
+      }),
+    },
+    {
+      name: 'read-only memory that a thread hides is left to the handler until it is shown again',
+      requires: 'read-only-memory',
+      run: withMachine(async (machine) => {
+        const { file, region } = onePage(0x1234_5678);
+        using _file = file;
+        const { freeAddress } = payloads;
+        const slot = machine.vm.addMemoryRegion({ ...region, readOnly: true });
+        const flash = attachRegion(machine.vm.regionDescriptor(slot));
+        flash.hide();
+        const line = payloads.line(machine, payloads.sources[0]);
+        const load = payloads.loadAndTell(freeAddress, 4, device);
+        machine.load(
+          payloads.assemble(load, line.enable, tellDevice, waitAndTell(machine), load, tellDevice, idle),
+        );
+        const vcpu = machine.start(0);
+        assert.deepEqual(await vcpu.exit(), { kind: 'read', address: freeAddress, size: 4, value: 0n });
+        assert.deepEqual(await vcpu.exit(), write(0, 8, 0n));
+        assert.deepEqual(await vcpu.exit(), told);
+        flash.show();
+        machine.vm.interrupts.line(payloads.sources[0]).set(true);
+        assert.deepEqual(await vcpu.exit(), interrupted(line.told));
+        assert.deepEqual(await vcpu.exit(), write(0, 8, 0x1234_5678n));
+        assert.deepEqual(await vcpu.exit(), told);
+        assert.throws(() => machine.vm.regionDescriptor(slot + 1), isInvalid);
       }),
     },
     {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { EventFd, MemFd, mapShared } from '@tsvmm/base';
+import { attachRegion } from '../attach.ts';
 import { HypervisorError } from '../errors.ts';
 import type { MemoryRegion } from '../vm.ts';
 import type { ConformanceCase } from './case.ts';
@@ -457,6 +458,28 @@ export const x86Cases: readonly ConformanceCase[] = [
       assert.deepEqual(await vcpu.exit(), write(0, 4, 0x1234_5678));
       assert.deepEqual(await vcpu.exit(), { kind: 'write', address: ROM, size: 4, value: 5n });
       assert.deepEqual(await vcpu.exit(), write(0, 4, 1));
+    }),
+  },
+  {
+    name: 'read-only memory that a thread hides is left to the handler until it is shown again',
+    requires: 'read-only-memory',
+    run: withMachine(MODE_32, async (machine) => {
+      const { file, region } = onePage(0x1234_5678);
+      using _file = file;
+      const slot = machine.vm.addMemoryRegion({ ...region, readOnly: true });
+      const flash = attachRegion(machine.vm.regionDescriptor(slot));
+      flash.hide();
+      const loadAndTell = [...mov32(bx, ROM), ...load32(bx), ...mov32(bx, DEVICE), ...store32(bx)];
+      onInterrupt(machine, 0x3a, loadAndTell);
+      machine.load(code(enableLocalApic, loadAndTell, tellDevice, sti, idle));
+      const vcpu = machine.start(0);
+      assert.deepEqual(await vcpu.exit(), { kind: 'read', address: ROM, size: 4, value: 0n });
+      assert.deepEqual(await vcpu.exit(), write(0, 4, 0));
+      assert.deepEqual(await vcpu.exit(), write(0, 4, 1));
+      flash.show();
+      machine.vm.interrupts.msi.send(LOCAL_APIC, 0, 0x3a);
+      assert.deepEqual(await vcpu.exit(), write(0, 4, 0x1234_5678));
+      assert.throws(() => machine.vm.regionDescriptor(slot + 1), { code: 'INVALID_ARGUMENT' });
     }),
   },
   {

@@ -10,6 +10,7 @@ import type {
   InterruptTarget,
   IoEvent,
   MemoryRegion,
+  RegionDescriptor,
   VcpuControl,
   VcpuDescriptor,
   Vm,
@@ -30,6 +31,7 @@ import {
   type NativeVm,
   native,
 } from './native.ts';
+import type { KvmRegionBackEnd } from './region-switch.ts';
 
 /** KVM_IRQFD_FLAG_* */
 const IRQFD_DEASSIGN = 1;
@@ -130,6 +132,15 @@ export class KvmVm implements Vm {
 
   removeMemoryRegion(slot: number): void {
     this.#slots.remove(slot);
+  }
+
+  regionDescriptor(slot: number): RegionDescriptor {
+    const backEnd: KvmRegionBackEnd = {
+      handle: native().handleOf(this.#vm),
+      slot,
+      region: this.#slots.readOnlyRegion(slot),
+    };
+    return { backEnd };
   }
 
   registerIoEvent(event: IoEvent): void {

@@ -5,7 +5,7 @@ import { type NativeVm, native } from './native.ts';
 const PAGE_SIZE = 4096;
 /** KVM_MEM_* */
 const LOG_DIRTY_PAGES = 1;
-const READ_ONLY = 2;
+export const READ_ONLY = 2;
 /** Guest-physical addresses are at most this long; KVM itself checks against the host's CPU. */
 const ADDRESS_LIMIT = 2 ** 52;
 
@@ -15,7 +15,7 @@ type Place = Pick<MemoryRegion, 'guestAddress' | 'size' | 'readOnly'>;
 /** The machine's memory: what is where, and which pages the guest has written. */
 export class MemorySlots implements DirtyLog {
   readonly #vm: NativeVm;
-  readonly #slots = new Map<number, Place>();
+  readonly #slots = new Map<number, Place | MemoryRegion>();
   #isLogging = false;
 
   constructor(vm: NativeVm) {
@@ -28,6 +28,13 @@ export class MemorySlots implements DirtyLog {
     return this.#add(region, (number, flags) =>
       native().addMemory(this.#vm, number, flags, guestAddress, size, descriptor, descriptorOffset),
     );
+  }
+
+  /** @throws HypervisorError INVALID_ARGUMENT when there is none with this number that is read-only */
+  readOnlyRegion(number: number): MemoryRegion {
+    const region = this.#slots.get(number);
+    if (region?.readOnly && 'descriptor' in region) return region;
+    throw new HypervisorError('INVALID_ARGUMENT', `there is no read-only memory region ${number}`);
   }
 
   /**
@@ -80,7 +87,7 @@ export class MemorySlots implements DirtyLog {
     }
   }
 
-  #add(place: Place, add: (number: number, flags: number) => void): number {
+  #add(place: Place | MemoryRegion, add: (number: number, flags: number) => void): number {
     this.#check(place);
     let number = 0;
     while (this.#slots.has(number)) number++;

@@ -126,8 +126,12 @@ export class SoftVm implements Vm {
     );
   }
 
-  removeMemoryRegion(slot: number): void {
+  removeMemoryRegion(slot: number): never {
     throw new HypervisorError('INVALID_ARGUMENT', `there is no memory region ${slot}`);
+  }
+
+  regionDescriptor(slot: number): never {
+    return this.removeMemoryRegion(slot);
   }
 
   registerIoEvent(event: IoEvent): void {
