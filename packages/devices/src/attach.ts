@@ -114,7 +114,7 @@ function attachDevice(
     case 'i8042':
       return new I8042(environment.reset);
     case 'pflash':
-      return new Pflash(descriptor);
+      return attachPflash(descriptor, environment);
     case 'pl011':
       return attachPl011(descriptor, environment);
     case 'pl030':
@@ -155,6 +155,11 @@ function attachFwCfg(descriptor: FwCfgDescriptor, { memory }: DeviceEnvironment)
     'UNKNOWN_KIND',
     'Firmware configuration writes to guest memory: give it to the environment.',
   );
+}
+
+function attachPflash(descriptor: PflashDescriptor, { attachRegion }: DeviceEnvironment): Pflash {
+  const { region } = descriptor;
+  return new Pflash(descriptor, region === undefined ? undefined : attachRegion?.(region));
 }
 
 /** Makes the registers of power management, or the buttons of the thread that runs the machine. */

@@ -13,6 +13,14 @@ export interface DeviceInterrupts {
   line(source: number): InterruptLine;
 }
 
+/** The contents of flash memory as a part of guest memory. */
+export interface RegionSwitch {
+  /** Every access of the guest comes to the device. The region must be shown. */
+  hide(): void;
+  /** Loads of the guest read the memory. The region must be hidden. */
+  show(): void;
+}
+
 /** What the register halves of devices need of the thread they are attached on. */
 export interface DeviceEnvironment {
   readonly interrupts: DeviceInterrupts;
@@ -32,6 +40,8 @@ export interface DeviceEnvironment {
    * answers anew.
    */
   readonly pciDecodingChanged?: () => void;
+  /** Opens a part of guest memory that a device's descriptor names. Where there is none, devices answer every access. */
+  readonly attachRegion?: (region: unknown) => RegionSwitch;
   /** Attaches devices that this package does not know; undefined for a type it does not know either. */
   readonly attachCustom?: (type: string, data: unknown) => BusDevice | undefined;
 }

@@ -96,7 +96,8 @@ export {
   type FwCfgFile,
 } from './platform/fw-cfg.ts';
 export { I8042, I8042_LENGTH, I8042_PORT, type I8042Descriptor } from './platform/i8042.ts';
-export { Pflash, type PflashDescriptor, PflashFile } from './platform/pflash.ts';
+export { Pflash, type PflashDescriptor } from './platform/pflash.ts';
+export { PflashFile, type PflashOptions } from './platform/pflash-file.ts';
 export {
   describePl030,
   PL030_LENGTH,

@@ -1,6 +1,6 @@
+import { GuestMemory } from '@tsvmm/vm-memory';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { GuestMemory } from '@tsvmm/vm-memory';
 import { bootOrderFile, describeFwCfg, FwCfg, type FwCfgFile } from '../../src/index.ts';
 import { registersOf } from '../support/registers.ts';
 
@@ -14,7 +14,10 @@ const RAM = 0x1_0000;
 
 function attach(registers: 'ports' | 'memory', files: readonly FwCfgFile[]) {
   const memory = GuestMemory.create({ regions: [{ base: 0, size: RAM }], backing: 'anonymous' });
-  return { memory, bus: registersOf(new FwCfg(structuredClone(describeFwCfg({ registers, files })), memory)) };
+  return {
+    memory,
+    bus: registersOf(new FwCfg(structuredClone(describeFwCfg({ registers, files })), memory)),
+  };
 }
 
 function machine(files: readonly FwCfgFile[]) {
@@ -159,7 +162,9 @@ describe('what cannot be is refused', () => {
     ['a name with a NUL', [{ name: 'a\0b', data }]],
     ['two files of one name', ['a', 'a'].map((name) => ({ name, data }))],
   ] as const)('%s', ([, files]) => {
-    expect(() => describeFwCfg({ registers: 'ports', files })).toThrow(expect.objectContaining({ code: 'BAD_OPTION' }));
+    expect(() => describeFwCfg({ registers: 'ports', files })).toThrow(
+      expect.objectContaining({ code: 'BAD_OPTION' }),
+    );
   });
 });
 
