@@ -7,6 +7,7 @@ import {
   type BootImage,
   type BootOptions,
   type BootRegisters,
+  type FlashPlacement,
   hex,
   KernelCommandLine,
   loadFirmware,
@@ -20,11 +21,13 @@ import {
   type SerialPlacement,
 } from '@tsvmm/arch';
 import {
-  attachPl030,
+  attachPrimeCellRtc,
   type BusEntry,
   DeviceClock,
   type DeviceEnvironment,
-  describePl030,
+  describeFwCfg,
+  describePrimeCellRtc,
+  FW_CFG_LENGTH,
   PL011_LENGTH,
   UART16550_LENGTH,
 } from '@tsvmm/devices';
@@ -41,6 +44,7 @@ import {
   FIRMWARE_FDT_MAXIMUM,
   FIRMWARE_MAP,
   FIRMWARE_PAGE,
+  FLASH_CHIPS,
   GIC_DISTRIBUTOR_SIZE,
   GIC_ITS_SIZE,
   GIC_REDISTRIBUTOR_SIZE,
@@ -51,6 +55,7 @@ import {
   RTC_SIZE,
   RTC_SOURCE,
   SPI_COUNT,
+  VARIABLES_SIZE,
 } from './layout.ts';
 
 /** PSTATE (Arm ARM, section C5.2): mode, and all of D, A, I and F masked. */
@@ -77,6 +82,7 @@ export class Aarch64Board implements Board {
   readonly vm: VmOptions;
   readonly serialPorts: readonly SerialPlacement[];
   readonly pci: PciPlacement;
+  readonly flash: FlashPlacement | undefined;
   readonly vcpuRegisters: BootRegisters = {};
   readonly #options: BoardOptions;
   readonly #map: AddressMap;
@@ -85,13 +91,16 @@ export class Aarch64Board implements Board {
   constructor(options: BoardOptions) {
     const { ramSize, vcpuCount, addressBits, firmwareSize, pci } = options;
     refuseOptions('aarch64', options, ['acpiTables', 'smbios']);
+    if (firmwareSize === undefined)
+      refuseOptions('without --bios, aarch64', options, ['flashSize', 'fwCfgFiles']);
     this.#options = options;
     const map = firmwareSize === undefined ? KERNEL_MAP : FIRMWARE_MAP;
     this.#map = map;
+    this.flash = flashPlacement(map, options.flashSize);
     const { gic } = map;
     this.vm = {
       architecture: 'aarch64',
-      ram: [...firmwareMemory(map, firmwareSize), { guestAddress: map.ramStart, size: ramSize }],
+      ram: [...firmwareMemory(map, options), { guestAddress: map.ramStart, size: ramSize }],
       vcpuCount,
       gic: {
         distributorAddress: gic.distributorAddress,
@@ -122,9 +131,16 @@ export class Aarch64Board implements Board {
     const mmio: BusEntry[] = [];
     using cleanup = new DisposableStack();
     if (this.#hasRtc) {
-      const rtc = describePl030({ interrupt: RTC_SOURCE });
-      mmio.push({ start: this.#map.rtcAddress, length: RTC_SIZE, device: rtc });
-      cleanup.use(new DeviceClock(attachPl030(rtc, environment), onFailure));
+      const { part, address } = this.#map.rtc;
+      const rtc = describePrimeCellRtc({ part, interrupt: RTC_SOURCE });
+      mmio.push({ start: address, length: RTC_SIZE, device: rtc });
+      cleanup.use(new DeviceClock(attachPrimeCellRtc(rtc, environment), onFailure));
+    }
+    const { fwCfgFiles: files } = this.#options;
+    const { fwCfgAddress } = this.#map;
+    if (files !== undefined && fwCfgAddress !== undefined) {
+      const device = describeFwCfg({ registers: 'memory', files });
+      mmio.push({ start: fwCfgAddress, length: FW_CFG_LENGTH.memory, device });
     }
     const owned = cleanup.move();
     return { mmio, pio: [], [Symbol.dispose]: () => owned.dispose() };
@@ -154,6 +170,8 @@ export class Aarch64Board implements Board {
       pci: this.pci,
       pciInterrupts: options.pciInterrupts,
       rtc: this.#hasRtc,
+      flash: this.flash && { placement: this.flash, size: this.#options.flashSize ?? 0 },
+      fwCfg: this.#options.fwCfgFiles !== undefined,
       seeds: randomSeeds(),
     });
     const isFirmware = image.kind === 'firmware';
@@ -208,12 +226,14 @@ export class Aarch64Board implements Board {
   }
 }
 
-/** @throws MachineError MEMORY_TOO_SMALL */
-function firmwareMemory(
-  { firmware, firmwareVariables: variables }: AddressMap,
-  size: number | undefined,
-): RamRegion[] {
-  if (firmware === undefined || variables === undefined || size === undefined) return [];
+/**
+ * Where firmware is in memory, and where it looks for its variables: each word of a device would be an exit.
+ *
+ * @throws MachineError MEMORY_TOO_SMALL
+ */
+function firmwareMemory({ firmware, flash }: AddressMap, options: BoardOptions): RamRegion[] {
+  const { firmwareSize: size, flashSize } = options;
+  if (firmware === undefined || flash === undefined || size === undefined) return [];
   const whole = alignUp(size, FIRMWARE_PAGE);
   const room = firmware.end - firmware.start;
   if (whole === 0 || whole > room) {
@@ -222,10 +242,22 @@ function firmwareMemory(
       `a firmware image has up to ${room / 2 ** 20} MiB, and this one has ${size} bytes: give a BIOS or UEFI image`,
     );
   }
-  return [
-    { guestAddress: firmware.start, size: whole },
-    { guestAddress: variables.start, size: variables.end - variables.start },
-  ];
+  const regions = [{ guestAddress: firmware.start, size: whole }];
+  if (flashSize === undefined) regions.push({ guestAddress: flash.start, size: VARIABLES_SIZE });
+  return regions;
+}
+
+/** @throws MachineError MEMORY_TOO_SMALL for more than there is room for */
+function flashPlacement({ flash }: AddressMap, size: number | undefined): FlashPlacement | undefined {
+  if (flash === undefined || size === undefined) return undefined;
+  const room = flash.end - flash.start;
+  if (size > room) {
+    throw new MachineError(
+      'MEMORY_TOO_SMALL',
+      `flash memory has up to ${room / 2 ** 20} MiB, and this image has ${size} bytes: give a smaller one`,
+    );
+  }
+  return { address: flash.start, ...FLASH_CHIPS };
 }
 
 /** @throws MachineError OVERLAP, NO_ADDRESS_SPACE */
@@ -241,12 +273,13 @@ function checkLowAddresses(
       `PCI configuration space has ${size} bytes, not ${configuration.size}: leave its size out`,
     );
   }
-  const { gic, firmware, firmwareVariables: variables } = map;
+  const { gic, firmware, flash, fwCfgAddress } = map;
   const low = new AddressAllocator('addresses below RAM', { start: 0, end: map.ramStart });
   if (firmware) low.reserve(firmware.start, firmware.end - firmware.start, 'the firmware');
-  if (variables) low.reserve(variables.start, variables.end - variables.start, 'the variables of firmware');
+  if (flash) low.reserve(flash.start, flash.end - flash.start, 'flash memory');
   for (const { kind, address } of map.serialPorts) low.reserve(address, SERIAL_SIZES[kind], 'a serial port');
-  low.reserve(map.rtcAddress, RTC_SIZE, 'the clock');
+  low.reserve(map.rtc.address, RTC_SIZE, 'the clock');
+  if (fwCfgAddress !== undefined) low.reserve(fwCfgAddress, FW_CFG_LENGTH.memory, 'fw_cfg');
   low.reserve(gic.distributorAddress, GIC_DISTRIBUTOR_SIZE, 'the interrupt controller');
   const redistributors = gic.redistributorAddress(vcpuCount);
   low.reserve(redistributors, vcpuCount * GIC_REDISTRIBUTOR_SIZE, 'the interrupt controller');

@@ -4,10 +4,12 @@ import {
   addMemory,
   addPciHost,
   addUart,
+  type FlashPlacement,
   type PciInterrupt,
   type PciPlacement,
   type Seeds,
 } from '@tsvmm/arch';
+import { FW_CFG_LENGTH } from '@tsvmm/devices';
 import { DeviceTree, type FdtNode } from '@tsvmm/fdt';
 import type { Aarch64Platform } from '@tsvmm/hypervisor';
 import { GicInterrupts, LEVEL_HIGH, LEVEL_LOW } from './interrupts.ts';
@@ -25,8 +27,8 @@ import {
 
 /** INTID of PPI 0. */
 const FIRST_PPI = 16;
-/** PrimeCell identification of a PL030, which is what the driver goes by. */
-const PL030_ID = 0x0004_1030;
+/** PrimeCell identification, which is what drivers go by. */
+const PRIMECELL_IDS = { pl030: 0x0004_1030, pl031: 0x0004_1031 } as const;
 /** The clock of the clock's bus, in Hz: its driver asks for one, and nothing depends on it. */
 const RTC_BUS_CLOCK = 3_141_592;
 /** Requester ids that may send MSIs: all of a PCI segment's. */
@@ -49,6 +51,9 @@ export interface DeviceTreeOptions {
   readonly pciInterrupts: readonly PciInterrupt[];
   /** Whether there is a real-time clock. */
   readonly rtc: boolean;
+  readonly flash: { readonly placement: FlashPlacement; readonly size: number } | undefined;
+  /** Whether there is fw_cfg, which only some maps have a place for. */
+  readonly fwCfg: boolean;
   readonly seeds: Seeds;
 }
 
@@ -75,7 +80,9 @@ export function machineDeviceTree(options: DeviceTreeOptions): DeviceTree {
   addTimer(root, platform, interrupts);
   addPmu(root, platform, interrupts);
   const serials = map.serialPorts.map((port) => addUart(root, port, interrupts));
-  if (options.rtc) addRtc(root, map.rtcAddress, interrupts);
+  if (options.rtc) addRtc(root, map.rtc, interrupts);
+  if (options.flash) addFlash(root, options.flash);
+  if (options.fwCfg && map.fwCfgAddress !== undefined) addFwCfg(root, map.fwCfgAddress);
   const pci = addPciHost(root, options.pci, options.pciInterrupts, interrupts);
   addIts(gic, pci, map, platform);
   addChosen(root, {
@@ -167,7 +174,7 @@ function addPmu(root: FdtNode, { pmuInterrupt }: Aarch64Platform, interrupts: Gi
     .u32('interrupts', ...interrupts.privatePeripheral(pmuInterrupt - FIRST_PPI, LEVEL_HIGH));
 }
 
-function addRtc(root: FdtNode, address: number, interrupts: GicInterrupts): void {
+function addRtc(root: FdtNode, { part, address }: AddressMap['rtc'], interrupts: GicInterrupts): void {
   const clock = root
     .node('apb-pclk')
     .string('compatible', 'fixed-clock')
@@ -176,10 +183,29 @@ function addRtc(root: FdtNode, address: number, interrupts: GicInterrupts): void
     .string('clock-output-names', 'apb_pclk');
   root
     .node(`rtc@${address.toString(16)}`)
-    .string('compatible', 'arm,pl030', 'arm,primecell')
-    .u32('arm,primecell-periphid', PL030_ID)
+    .string('compatible', `arm,${part}`, 'arm,primecell')
+    .u32('arm,primecell-periphid', PRIMECELL_IDS[part])
     .u64('reg', address, RTC_SIZE)
     .u32('interrupts', ...interrupts.levelHigh(RTC_SOURCE))
     .cells('clocks', clock)
     .string('clock-names', 'apb_pclk');
+}
+
+/** Linux, Documentation/devicetree/bindings/mtd/mtd-physmap.yaml. */
+function addFlash(root: FdtNode, { placement, size }: NonNullable<DeviceTreeOptions['flash']>): void {
+  const { address, bankWidth } = placement;
+  root
+    .node(`flash@${address.toString(16)}`)
+    .string('compatible', 'cfi-flash')
+    .u64('reg', address, size)
+    .u32('bank-width', bankWidth);
+}
+
+/** Linux, Documentation/devicetree/bindings/firmware/qemu,fw-cfg-mmio.yaml. */
+function addFwCfg(root: FdtNode, address: number): void {
+  root
+    .node(`fw-cfg@${address.toString(16)}`)
+    .string('compatible', 'qemu,fw-cfg-mmio')
+    .u64('reg', address, FW_CFG_LENGTH.memory)
+    .empty('dma-coherent');
 }

@@ -1,4 +1,5 @@
 import { type AddressRange, MachineError, type PciPlacement, type SerialPlacement } from '@tsvmm/arch';
+import type { PflashOptions, PrimeCellRtcPart } from '@tsvmm/devices';
 
 /** Guest-physical addresses of the aarch64 board, and its interrupts. */
 
@@ -13,7 +14,7 @@ export const GIC_REDISTRIBUTOR_SIZE = 128 * KIB;
 /** Interrupt translation service. */
 export const GIC_ITS_SIZE = 128 * KIB;
 
-/** PL030 real-time clock. */
+/** Real-time clock. */
 export const RTC_SIZE = 4 * KIB;
 export const RTC_SOURCE = 1;
 
@@ -22,10 +23,11 @@ export interface AddressMap {
   readonly ramStart: number;
   /** Where firmware is, and the CPU comes out of reset, and how much room it has there; a kernel needs no such place. */
   readonly firmware?: AddressRange;
-  /** Where firmware looks for the variables it keeps in flash: memory, since each word of a device would be an exit. */
-  readonly firmwareVariables?: AddressRange;
+  /** Where firmware looks for the flash memory with its variables, and how much can be there. */
+  readonly flash?: AddressRange;
+  readonly fwCfgAddress?: number;
   readonly serialPorts: readonly SerialPlacement[];
-  readonly rtcAddress: number;
+  readonly rtc: { readonly part: PrimeCellRtcPart; readonly address: number };
   readonly gic: {
     readonly distributorAddress: number;
     /** Of the redistributors together. */
@@ -53,7 +55,7 @@ export const KERNEL_MAP: AddressMap = {
     { kind: 'uart16550', space: 'mmio', address: 0x3e8, source: 0 },
     { kind: 'uart16550', space: 'mmio', address: 0x2e8, source: 2 },
   ],
-  rtcAddress: 0x2000,
+  rtc: { part: 'pl030', address: 0x2000 },
   gic: {
     distributorAddress: 0x3fff_0000,
     // Right below the distributor.
@@ -74,9 +76,10 @@ export const KERNEL_MAP: AddressMap = {
 export const FIRMWARE_MAP: AddressMap = {
   ramStart: 0x4000_0000,
   firmware: { start: 0, end: 64 * MIB },
-  firmwareVariables: { start: 64 * MIB, end: 64 * MIB + 256 * KIB },
+  flash: { start: 64 * MIB, end: 128 * MIB },
   serialPorts: [{ kind: 'pl011', space: 'mmio', address: 0x900_0000, source: 0 }],
-  rtcAddress: 0x901_0000,
+  rtc: { part: 'pl031', address: 0x901_0000 },
+  fwCfgAddress: 0x902_0000,
   gic: {
     distributorAddress: 0x800_0000,
     redistributorAddress: () => 0x80a_0000,
@@ -109,6 +112,10 @@ export const FDT_MAXIMUM = 2 * MIB;
 export const FDT_ALIGNMENT = 2 * MIB;
 /** The same before firmware, whose first stack ends 2 MiB behind the start of RAM. */
 export const FIRMWARE_FDT_MAXIMUM = MIB;
+/** Memory in the place of flash memory, where there is no file to keep it in: as much as one block. */
+export const VARIABLES_SIZE = 256 * KIB;
+/** Flash memory: two chips of 16 bits with blocks of 128 KiB each. */
+export const FLASH_CHIPS: PflashOptions = { blockSize: 256 * KIB, bankWidth: 4 };
 /** Firmware is given whole pages of every size a host may have. */
 export const FIRMWARE_PAGE = 64 * KIB;
 export const INITRD_ALIGNMENT = 16 * MIB;

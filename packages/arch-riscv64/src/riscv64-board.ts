@@ -51,7 +51,14 @@ export class Riscv64Board implements Board {
   /** @throws MachineError UNSUPPORTED for what this board does not have, NO_ADDRESS_SPACE for too much memory */
   constructor(options: BoardOptions) {
     const { ramSize, vcpuCount, addressBits } = options;
-    refuseOptions('riscv64', options, ['firmwareSize', 'pci', 'acpiTables', 'smbios']);
+    refuseOptions('riscv64', options, [
+      'firmwareSize',
+      'flashSize',
+      'fwCfgFiles',
+      'pci',
+      'acpiTables',
+      'smbios',
+    ]);
     this.#options = options;
     this.vm = {
       architecture: 'riscv64',

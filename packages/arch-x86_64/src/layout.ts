@@ -71,3 +71,5 @@ export const PCI_PIN_SOURCES = [9, 10, 11, 12] as const;
 export const POWER_MANAGEMENT_PORT = 0xc000;
 /** Most vCPUs: APIC ids have 8 bits, and 255 means all of them. */
 export const MAXIMUM_VCPUS = 254;
+/** Flash memory is one chip of 8 bits with blocks of 4 KiB, unless `--pflash` says otherwise. */
+export const FLASH_CHIPS = { blockSize: 4 * KIB, bankWidth: 1 } as const;

@@ -20,7 +20,7 @@ const MAXIMUM_ADDRESS_BITS = 46;
 const LOW_RAM_MINIMUM = 256 * 2 ** 20;
 /** Pages of the task state segment that KVM wants. */
 const TSS_PAGES = 3;
-/** Most firmware: from the end of PCI's addresses and the interrupt controllers to 4 GiB. */
+/** Most firmware, with its flash memory: from the end of PCI's addresses and the interrupt controllers to 4 GiB. */
 const FIRMWARE_MAXIMUM = 16 * 2 ** 20;
 
 /** Types of the entries of an E820 map (ACPI 6.5, table 15.4). */
@@ -46,6 +46,8 @@ export interface MemoryMap {
   /** What is left between PCI's ranges and the interrupt controllers. */
   readonly spareWindow: AddressRange | undefined;
   readonly firmware: AddressRange | undefined;
+  /** Flash memory with its variables, right below it. */
+  readonly flash: AddressRange | undefined;
 }
 
 /**
@@ -73,6 +75,7 @@ export function memoryMap(options: BoardOptions): MemoryMap {
     );
   }
   const firmware = firmwareRange(options.firmwareSize);
+  const flash = flashRange(options.flashSize, firmware);
   const spareStart = Math.max(lowWindow.end, configuration.end);
 
   const ram: RamRegion[] = [{ guestAddress: 0, size: lowRamEnd }];
@@ -91,6 +94,7 @@ export function memoryMap(options: BoardOptions): MemoryMap {
     ram.push({ guestAddress: firmware.start, size: firmware.end - firmware.start });
     e820.push({ ...firmware, type: E820_RESERVED });
   }
+  if (flash !== undefined) e820.push({ ...flash, type: E820_RESERVED });
   if (highRamEnd > GIB_4) {
     ram.push({ guestAddress: GIB_4, size: highRamEnd - GIB_4 });
     e820.push({ start: GIB_4, end: highRamEnd, type: E820_RAM });
@@ -105,6 +109,7 @@ export function memoryMap(options: BoardOptions): MemoryMap {
     highWindow: { start: highStart, end: highEnd },
     spareWindow: spareStart < IO_APIC ? { start: spareStart, end: IO_APIC } : undefined,
     firmware,
+    flash,
   };
 }
 
@@ -157,4 +162,17 @@ function firmwareRange(size: number | undefined): AddressRange | undefined {
     );
   }
   return { start: GIB_4 - whole, end: GIB_4 };
+}
+
+/** Flash memory ends where firmware begins: images of variables and code are two parts of one, as they are built. */
+function flashRange(size: number | undefined, firmware: AddressRange | undefined): AddressRange | undefined {
+  if (size === undefined || firmware === undefined) return undefined;
+  const start = firmware.start - size;
+  if (start < GIB_4 - FIRMWARE_MAXIMUM) {
+    throw new MachineError(
+      'MEMORY_TOO_SMALL',
+      `firmware and flash memory have up to ${FIRMWARE_MAXIMUM / 2 ** 20} MiB together, and these have ${GIB_4 - start} bytes: give smaller images`,
+    );
+  }
+  return { start, end: firmware.start };
 }

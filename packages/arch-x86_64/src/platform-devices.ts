@@ -1,4 +1,4 @@
-import type { PlatformDevices, PlatformOptions } from '@tsvmm/arch';
+import type { BoardOptions, PlatformDevices } from '@tsvmm/arch';
 import {
   ACPI_PM_LENGTH,
   attachAcpiPm,
@@ -10,6 +10,9 @@ import {
   type DeviceEnvironment,
   describeAcpiPm,
   describeCmosRtc,
+  describeFwCfg,
+  FW_CFG_LENGTH,
+  FW_CFG_PORT,
   I8042_LENGTH,
   I8042_PORT,
 } from '@tsvmm/devices';
@@ -19,20 +22,25 @@ import { POWER_MANAGEMENT_PORT, RTC_SOURCE, SCI_SOURCE } from './layout.ts';
 export function platformDevices(
   environment: DeviceEnvironment,
   onFailure: (error: unknown) => void,
-  options: PlatformOptions,
+  options: Pick<BoardOptions, 'platform' | 'fwCfgFiles'>,
   memory: { readonly low: number; readonly high: number },
 ): PlatformDevices {
   using cleanup = new DisposableStack();
+  const { platform = {}, fwCfgFiles: files } = options;
   const powerManagement = describeAcpiPm({ interrupt: SCI_SOURCE });
   const buttons = attachAcpiPm(powerManagement, environment);
   const pio: BusEntry[] = [{ start: POWER_MANAGEMENT_PORT, length: ACPI_PM_LENGTH, device: powerManagement }];
-  if (options.i8042 !== false) {
+  if (platform.i8042 !== false) {
     pio.push({ start: I8042_PORT, length: I8042_LENGTH, device: { kind: 'i8042' } });
   }
-  if (options.rtc !== false) {
+  if (platform.rtc !== false) {
     const rtc = describeCmosRtc({ interrupt: RTC_SOURCE, memory, powerManagement });
     pio.push({ start: CMOS_RTC_PORT, length: CMOS_RTC_LENGTH, device: rtc });
     cleanup.use(new DeviceClock(attachCmosRtc(rtc, environment), onFailure));
+  }
+  if (files !== undefined) {
+    const device = describeFwCfg({ registers: 'ports', files });
+    pio.push({ start: FW_CFG_PORT, length: FW_CFG_LENGTH.ports, device });
   }
   const owned = cleanup.move();
   return {

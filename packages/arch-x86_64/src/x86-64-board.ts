@@ -4,11 +4,13 @@ import {
   type BoardOptions,
   type BootOptions,
   type BootRegisters,
+  type FlashPlacement,
   KernelCommandLine,
   MachineError,
   type PciInterrupt,
   type PciPlacement,
   type PlatformDevices,
+  refuseOptions,
   type SerialPlacement,
 } from '@tsvmm/arch';
 import type { DeviceEnvironment } from '@tsvmm/devices';
@@ -24,6 +26,7 @@ import {
   ACPI_RSDP,
   COMMAND_LINE,
   COMMAND_LINE_MAXIMUM,
+  FLASH_CHIPS,
   GIB_4,
   HIGH_RAM_START,
   IO_APIC,
@@ -61,6 +64,7 @@ export class X8664Board implements Board {
   readonly vm: VmOptions;
   readonly serialPorts: readonly SerialPlacement[];
   readonly pci: PciPlacement;
+  readonly flash: FlashPlacement | undefined;
   readonly vcpuRegisters: BootRegisters;
   readonly #options: BoardOptions;
   readonly #map: MemoryMap;
@@ -74,11 +78,13 @@ export class X8664Board implements Board {
         `${vcpuCount} vCPUs: APIC ids have 8 bits, so an x86_64 machine has up to ${MAXIMUM_VCPUS}`,
       );
     }
+    if (options.firmwareSize === undefined) refuseOptions('without --bios, x86_64', options, ['flashSize']);
     this.#options = options;
     this.#map = memoryMap(options);
     this.vm = { architecture: 'x86_64', ram: this.#map.ram, vcpuCount };
     this.serialPorts = SERIAL_PORTS.map((port) => ({ kind: 'uart16550', space: 'pio', ...port }));
-    const { configuration, lowWindow, highWindow, spareWindow } = this.#map;
+    const { configuration, lowWindow, highWindow, spareWindow, flash } = this.#map;
+    this.flash = flash && { address: flash.start, ...FLASH_CHIPS };
     this.pci = {
       configuration: {
         kind: 'ecam',
@@ -99,9 +105,12 @@ export class X8664Board implements Board {
     environment: DeviceEnvironment,
     onFailure: (error: unknown) => void,
   ): PlatformDevices {
-    const { ramSize, platform = {} } = this.#options;
+    const { ramSize } = this.#options;
     const { lowRamEnd } = this.#map;
-    return platformDevices(environment, onFailure, platform, { low: lowRamEnd, high: ramSize - lowRamEnd });
+    return platformDevices(environment, onFailure, this.#options, {
+      low: lowRamEnd,
+      high: ramSize - lowRamEnd,
+    });
   }
 
   async boot(memory: GuestMemory, options: BootOptions): Promise<BootRegisters> {

@@ -1,4 +1,4 @@
-import type { BusEntry, DeviceEnvironment } from '@tsvmm/devices';
+import type { BusEntry, DeviceEnvironment, FwCfgFile, PflashOptions } from '@tsvmm/devices';
 import type { Architecture, Platform, VmOptions } from '@tsvmm/hypervisor';
 import type { ByteSource } from '@tsvmm/kernel-loader';
 import type { GuestMemory } from '@tsvmm/vm-memory';
@@ -14,6 +14,11 @@ export interface SerialPlacement {
   readonly address: number;
   /** Ports with the same source share its line. */
   readonly source: number;
+}
+
+/** Where flash memory goes, and of what chips firmware expects it to be. */
+export interface FlashPlacement extends PflashOptions {
+  readonly address: number;
 }
 
 /** The PCI host bridge of a board. */
@@ -77,6 +82,8 @@ export interface Board {
   /** COM1 and so on: as many as there are. */
   readonly serialPorts: readonly SerialPlacement[];
   readonly pci: PciPlacement;
+  /** There with {@link BoardOptions.flashSize}. */
+  readonly flash?: FlashPlacement | undefined;
   /** Registers that every vCPU is given before it first runs, the ones that the guest starts later too. */
   readonly vcpuRegisters: BootRegisters;
   /**
@@ -104,6 +111,10 @@ export interface BoardOptions {
   readonly addressBits: number;
   /** Bytes of the firmware image, when the machine starts from firmware. */
   readonly firmwareSize?: number;
+  /** Bytes of the flash memory that keeps the firmware's variables. */
+  readonly flashSize?: number;
+  /** What firmware finds in fw_cfg, a device that is there when this is, even with nothing in it. */
+  readonly fwCfgFiles?: readonly FwCfgFile[];
   /** Where PCI is, where it is not to be where the board puts it. */
   readonly pci?: {
     /** Addresses for 32-bit BARs. */

@@ -6,6 +6,7 @@ export type {
   BootImage,
   BootOptions,
   BootRegisters,
+  FlashPlacement,
   PciInterrupt,
   PciPlacement,
   PlatformDevices,

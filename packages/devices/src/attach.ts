@@ -21,7 +21,7 @@ import { Debugcon, type DebugconDescriptor } from './platform/debugcon.ts';
 import { FwCfg, type FwCfgDescriptor } from './platform/fw-cfg.ts';
 import { I8042, type I8042Descriptor } from './platform/i8042.ts';
 import { Pflash, type PflashDescriptor } from './platform/pflash.ts';
-import { Pl030, type Pl030Descriptor } from './platform/pl030.ts';
+import { PrimeCellRtc, type PrimeCellRtcDescriptor } from './platform/primecell-rtc.ts';
 import { Pl011, type Pl011Descriptor } from './serial/pl011.ts';
 import { Uart16550, type Uart16550Descriptor } from './serial/uart16550.ts';
 import type { IntxDescriptor, VirtioPciDescriptor } from './virtio/device.ts';
@@ -37,7 +37,7 @@ export type DeviceDescriptor =
   | I8042Descriptor
   | PflashDescriptor
   | Pl011Descriptor
-  | Pl030Descriptor
+  | PrimeCellRtcDescriptor
   /** Configuration space: in memory as ECAM or CAM, or at ports 0xCF8 to 0xCFF. */
   | {
       readonly kind: 'pci-config';
@@ -117,8 +117,8 @@ function attachDevice(
       return attachPflash(descriptor, environment);
     case 'pl011':
       return attachPl011(descriptor, environment);
-    case 'pl030':
-      return attachPl030(descriptor, environment);
+    case 'primecell-rtc':
+      return attachPrimeCellRtc(descriptor, environment);
     case 'pci-config': {
       const root = rootOf(descriptor.root);
       if (descriptor.mechanism === 'port-io') return new PciPortIo(root, environment.reset);
@@ -176,9 +176,12 @@ export function attachCmosRtc(descriptor: CmosRtcDescriptor, environment: Device
   });
 }
 
-/** Makes the register half of a PL030; the one that a `DeviceClock` gets is made the same way. */
-export function attachPl030(descriptor: Pl030Descriptor, environment: DeviceEnvironment): Pl030 {
-  return new Pl030(descriptor, environment.interrupts.line(descriptor.interrupt));
+/** Makes the register half of an Arm clock; the one that a `DeviceClock` gets is made the same way. */
+export function attachPrimeCellRtc(
+  descriptor: PrimeCellRtcDescriptor,
+  environment: DeviceEnvironment,
+): PrimeCellRtc {
+  return new PrimeCellRtc(descriptor, environment.interrupts.line(descriptor.interrupt));
 }
 
 /** Makes a root complex with the register halves of all its functions. */

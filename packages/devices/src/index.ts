@@ -4,7 +4,7 @@ export {
   attachCmosRtc,
   attachPciRoot,
   attachPl011,
-  attachPl030,
+  attachPrimeCellRtc,
   attachUart16550,
   type BusDescriptor,
   type BusEntry,
@@ -99,12 +99,13 @@ export { I8042, I8042_LENGTH, I8042_PORT, type I8042Descriptor } from './platfor
 export { Pflash, type PflashDescriptor } from './platform/pflash.ts';
 export { PflashFile, type PflashOptions } from './platform/pflash-file.ts';
 export {
-  describePl030,
-  PL030_LENGTH,
-  Pl030,
-  type Pl030Descriptor,
-  type Pl030Options,
-} from './platform/pl030.ts';
+  describePrimeCellRtc,
+  PRIMECELL_RTC_LENGTH,
+  PrimeCellRtc,
+  type PrimeCellRtcDescriptor,
+  type PrimeCellRtcOptions,
+  type PrimeCellRtcPart,
+} from './platform/primecell-rtc.ts';
 export { ByteRing } from './serial/byte-ring.ts';
 export { describePl011, PL011_LENGTH, Pl011, type Pl011Descriptor } from './serial/pl011.ts';
 export { SerialInput } from './serial/serial-input.ts';

@@ -6,7 +6,12 @@ export {
   MAX_BLOCK_ID_BYTES,
   type ResolvedBlock,
 } from './configuration/block.ts';
-export type { BoardConfiguration, RangeConfiguration } from './configuration/board.ts';
+export type {
+  BoardConfiguration,
+  FwCfgConfiguration,
+  PflashConfiguration,
+  RangeConfiguration,
+} from './configuration/board.ts';
 export {
   type Architecture,
   type BalloonConfiguration,

@@ -11,10 +11,12 @@ import {
 } from '@tsvmm/devices/registers';
 import {
   attachInterrupts,
+  attachRegion,
   attachVcpu,
   type ExitAccess,
   type ExitHandler,
   type InterruptsDescriptor,
+  type RegionDescriptor,
   type VcpuDescriptor,
   type VcpuStop,
 } from '@tsvmm/hypervisor';
@@ -111,6 +113,7 @@ using memory = GuestMemory.attach(data.memory);
 const environment: DeviceEnvironment = {
   interrupts: await attachInterrupts(data.interrupts),
   memory,
+  attachRegion: (region) => attachRegion(region as RegionDescriptor),
   reset: (detail) => vcpu.stop({ reason: 'reset', detail }),
   powerOff: (detail) => vcpu.stop({ reason: 'shutdown', detail }),
   pciDecodingChanged: () => post({ kind: 'pci-decoding-changed' }),

@@ -32,6 +32,7 @@ import { boardFor, hostArchitecture } from './machine/boards.ts';
 import { type Consoles, createConsoles } from './machine/consoles.ts';
 import { DeviceProcesses } from './machine/device-processes.ts';
 import { createDevices, type Devices } from './machine/devices.ts';
+import { openFlash, placeFlash, readFwCfgFiles } from './machine/firmware.ts';
 import { createInputs } from './machine/inputs.ts';
 import { PanicWatch } from './panic-watch.ts';
 import { VcpuThread } from './vcpu-thread.ts';
@@ -159,15 +160,21 @@ export class VirtualMachine implements AsyncDisposable {
     cleanup.use(hypervisor);
     log({ level: 'info', target: 'hypervisor', message: `the guest runs on ${reason}` });
     checkLimits(resolved, hypervisor);
+    const { pflash, fwCfg } = resolved;
+    const flash = pflash && cleanup.use(await openFlash(pflash));
     const board = new BoardOfArchitecture({
       ramSize: resolved.memory.sizeMiB * MIB,
       vcpuCount: resolved.cpus.count,
       addressBits: hypervisor.addressBits,
       ...(image.kind === 'firmware' && { firmwareSize: image.source.size }),
+      ...(flash && { flashSize: flash.size }),
+      ...(fwCfg && { fwCfgFiles: await readFwCfgFiles(fwCfg) }),
       ...(resolved.pci && { pci: resolved.pci }),
       ...(resolved.smbios && { smbios: resolved.smbios }),
       platform: resolved.platform,
-      acpiTables: await Promise.all(resolved.acpiTables.map((path) => readFile(path))),
+      ...(resolved.acpiTables.length > 0 && {
+        acpiTables: await Promise.all(resolved.acpiTables.map((path) => readFile(path))),
+      }),
     });
     // Back ends in other processes map the guest's memory.
     const sharedMemory = resolved.sandbox !== false || resolved.vhostUser.length > 0;
@@ -182,10 +189,14 @@ export class VirtualMachine implements AsyncDisposable {
       await createConsoles(resolved.serials, board.serialPorts, environment, watch, log),
     );
     const platform = cleanup.use(board.createPlatformDevices(environment, onFailure));
+    const mmio = [...platform.mmio];
+    if (flash && board.flash) mmio.push(placeFlash(flash, pflash, board.flash, vm));
     const processes = resolved.sandbox === false ? undefined : startProcesses(resolved.sandbox, log);
     cleanup.use(processes);
     const inputs = cleanup.use(await createInputs(resolved.inputs, log));
-    const devices = cleanup.use(await createDevices(resolved, board, platform, consoles, inputs, processes));
+    const devices = cleanup.use(
+      await createDevices(resolved, board, { mmio, pio: platform.pio }, consoles, inputs, processes),
+    );
     signal?.throwIfAborted();
 
     const bootRegisters = await board.boot(vm.memory, {

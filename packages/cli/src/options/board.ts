@@ -11,6 +11,38 @@ export const BOARD_OPTIONS: readonly OptionDefinition[] = [
     availability: BUILT,
   },
   {
+    name: 'pflash',
+    group: 'Guest',
+    value: '[path=]PATH[,block-size=N]',
+    help: "Keep the firmware's variables in this file (x86_64, aarch64)",
+    keys: [
+      key('path', 'PATH', 'the contents of flash memory, which the guest changes'),
+      key('block-size', 'BYTES', 'what is erased together; default 4096 (x86_64) or 262144 (aarch64)'),
+    ],
+    example: '--bios AAVMF_CODE.fd --pflash my-variables.fd',
+    availability: BUILT,
+  },
+  {
+    name: 'fw-cfg',
+    group: 'Guest',
+    value: 'name=NAME,path=PATH|string=TEXT',
+    repeatable: true,
+    help: 'A file for firmware (x86_64, aarch64 with --bios)',
+    keys: [
+      key('name', 'NAME', 'what firmware looks for, 1 to 55 characters'),
+      key('path', 'PATH', 'a file with the contents'),
+      key('string', 'TEXT', 'the contents'),
+    ],
+    example: '--fw-cfg name=opt/org.example/mode,string=quiet',
+    availability: BUILT,
+  },
+  {
+    name: 'enable-fw-cfg',
+    group: 'Guest',
+    help: 'Have what --fw-cfg puts files into, also if there are none',
+    availability: BUILT,
+  },
+  {
     name: 'smbios',
     group: 'Guest',
     value: 'KEY=VALUE[,KEY=VALUE…]',

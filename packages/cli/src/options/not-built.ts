@@ -21,8 +21,7 @@ function replacedBy(option: string): string {
 
 /** Every other option of `crosvm run`: known, refused by name, with what to do instead. */
 export const NOT_BUILT_OPTIONS: readonly OptionDefinition[] = [
-  ...unbuiltOptions('Guest', 'Leave it out: firmware forgets its settings.', ['pflash']),
-  ...unbuiltOptions('Guest', INTO_GUEST, ['fw-cfg', 'enable-fw-cfg', 'device-tree-overlay']),
+  ...unbuiltOptions('Guest', INTO_GUEST, ['device-tree-overlay']),
   ...unbuiltOptions('Guest', 'In the guest, copy /sys/firmware/fdt.', ['dump-device-tree-blob']),
   ...unbuiltOptions('Guest', 'Leave it out: the board chooses the place.', ['fdt-position']),
   ...unbuiltOptions('Guest', 'Name the file systems in the initrd, or put root on a --block.', [

@@ -1,5 +1,5 @@
 import { number, optional, record, string, vector } from '@tsvmm/keyvalue';
-import type { BoardConfiguration } from '@tsvmm/vmm';
+import type { BoardConfiguration, FwCfgConfiguration, PflashConfiguration } from '@tsvmm/vmm';
 import { UsageError } from '../errors.ts';
 import type { GivenOption } from '../parse.ts';
 import { read } from './values.ts';
@@ -27,6 +27,25 @@ export function smbiosValue(given: GivenOption): NonNullable<BoardConfiguration[
     uuid: value.uuid,
     oemStrings: value['oem-strings'],
   });
+}
+
+/** --pflash */
+export function pflashValue(given: GivenOption): PflashConfiguration {
+  const blockSize = optional(number({ alias: 'block_size' }));
+  const value = read(given, record({ path: string(), 'block-size': blockSize }));
+  return { path: value.path, ...withoutUndefined({ blockSize: value['block-size'] }) };
+}
+
+/** --fw-cfg */
+export function fwCfgValue(given: GivenOption): FwCfgConfiguration {
+  const {
+    name,
+    path,
+    string: text,
+  } = read(given, record({ name: string(), path: optional(string()), string: optional(string()) }));
+  if (path !== undefined && text === undefined) return { name, path };
+  if (text !== undefined && path === undefined) return { name, string: text };
+  throw new UsageError('INVALID_VALUE', `${given.spelling}: give the contents with either path= or string=`);
 }
 
 /** --pci */

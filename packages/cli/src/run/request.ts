@@ -5,9 +5,11 @@ import type {
   BoardConfiguration,
   ConfigurationOption,
   CpusConfiguration,
+  FwCfgConfiguration,
   HypervisorConfiguration,
   InputConfiguration,
   MemoryConfiguration,
+  PflashConfiguration,
   SandboxConfiguration,
   ScsiDiskConfiguration,
   SerialConfiguration,
@@ -16,7 +18,7 @@ import type {
 } from '@tsvmm/vmm';
 import { UsageError } from '../errors.ts';
 import type { CommandLine, GivenOption } from '../parse.ts';
-import { pciValue, smbiosValue } from './board-values.ts';
+import { fwCfgValue, pciValue, pflashValue, smbiosValue } from './board-values.ts';
 import { inputValue, socketValue, touchValue } from './input-values.ts';
 import { sandboxValue } from './sandbox-value.ts';
 import {
@@ -59,6 +61,8 @@ interface Draft {
   vhostUserConnectTimeLimit?: number;
   hypervisor?: HypervisorConfiguration;
   bios?: string;
+  pflash?: PflashConfiguration;
+  fwCfg?: FwCfgConfiguration[];
   acpiTables?: string[];
   smbios?: NonNullable<BoardConfiguration['smbios']>;
   pci?: NonNullable<BoardConfiguration['pci']>;
@@ -159,6 +163,19 @@ export const HANDLERS: Readonly<Record<string, Handler>> = {
   'multi-touch': add('inputs', (given) => touchValue('multi-touch', given)),
   trackpad: add('inputs', (given) => touchValue('trackpad', given)),
   bios: set('bios', text),
+  pflash: set('pflash', pflashValue),
+  'fw-cfg': {
+    field: 'fwCfg',
+    apply(draft, given) {
+      draft.fwCfg = [...(draft.fwCfg ?? []), fwCfgValue(given)];
+    },
+  },
+  'enable-fw-cfg': {
+    field: 'fwCfg',
+    apply(draft) {
+      draft.fwCfg ??= [];
+    },
+  },
   smbios: {
     field: 'smbios',
     apply(draft, given) {

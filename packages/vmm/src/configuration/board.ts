@@ -10,10 +10,29 @@ export interface RangeConfiguration {
   readonly size: number;
 }
 
+/** Flash memory, in which firmware keeps its variables. */
+export interface PflashConfiguration {
+  /** Path of the file with its contents, which is written as the guest writes. */
+  readonly path: string;
+  /** Bytes that are erased together, a power of two; the board's usual ones unless given. */
+  readonly blockSize?: number;
+}
+
+/** A file for firmware, in QEMU's fw_cfg. */
+export type FwCfgConfiguration =
+  /** With the contents of a file of the host. */
+  | { readonly name: string; readonly path: string }
+  /** With this text. */
+  | { readonly name: string; readonly string: string };
+
 /** What a board may have besides what all machines have. A board refuses what it has not. */
 export interface BoardConfiguration {
   /** Path of a BIOS or UEFI image to start from, instead of a kernel. */
   readonly bios?: string;
+  /** Only with {@link bios}. */
+  readonly pflash?: PflashConfiguration;
+  /** What firmware finds in fw_cfg, a device that is there when this is, even if it is empty. */
+  readonly fwCfg?: readonly FwCfgConfiguration[];
   /** Paths of ACPI tables: a DSDT or FACP replaces the machine's, the others are added. */
   readonly acpiTables?: readonly string[];
   /** What SMBIOS says of the machine. */
@@ -29,6 +48,8 @@ export interface BoardConfiguration {
 /** The same with nothing left open. */
 export interface ResolvedBoard {
   readonly bios: string | undefined;
+  readonly pflash: PflashConfiguration | undefined;
+  readonly fwCfg: readonly FwCfgConfiguration[] | undefined;
   readonly acpiTables: readonly string[];
   readonly smbios: SmbiosOptions | undefined;
   readonly pci: BoardOptions['pci'];
@@ -41,7 +62,17 @@ export interface ResolvedBoard {
  * @throws ConfigurationError
  */
 export function resolveBoard(configuration: VirtualMachineConfiguration): ResolvedBoard {
-  const { bios, kernel, initrd, acpiTables = [], smbios, pci, i8042 = true, rtc = true } = configuration;
+  const {
+    bios,
+    kernel,
+    initrd,
+    pflash,
+    acpiTables = [],
+    smbios,
+    pci,
+    i8042 = true,
+    rtc = true,
+  } = configuration;
   if (bios === undefined && kernel === undefined) {
     throw new ConfigurationError('INVALID_VALUE', 'kernel', 'a machine needs a kernel, or firmware (bios)');
   }
@@ -51,8 +82,16 @@ export function resolveBoard(configuration: VirtualMachineConfiguration): Resolv
   if (bios !== undefined && initrd !== undefined) {
     throw new ConfigurationError('CONFLICT', 'initrd', 'firmware takes no initrd: put it on a disk');
   }
+  if (bios === undefined && pflash !== undefined) {
+    throw new ConfigurationError('CONFLICT', 'pflash', "it keeps firmware's variables: give firmware, too");
+  }
   return {
     bios: bios === undefined ? undefined : checkPath('bios', bios, 'it needs the path of a file'),
+    pflash: pflash && { ...pflash, path: checkPath('pflash', pflash.path, 'it needs the path of a file') },
+    fwCfg: configuration.fwCfg?.map((file, index) => {
+      if ('path' in file) checkPath('fwCfg', file.path, 'it needs the path of a file', index);
+      return file;
+    }),
     acpiTables: acpiTables.map((path) => checkPath('acpiTables', path, 'it needs the path of a file')),
     smbios,
     pci: pci && {

@@ -15,9 +15,15 @@ const MIB = 1024 * 1024;
  */
 export async function checkConfigurationFiles(configuration: ResolvedConfiguration): Promise<void> {
   const memoryBytes = configuration.memory.sizeMiB * MIB;
-  const { kernel, bios, acpiTables } = configuration;
+  const { kernel, bios, pflash, fwCfg = [], acpiTables } = configuration;
   if (kernel !== undefined) await checkFile('kernel', kernel, 'the kernel', constants.O_RDONLY, 'file');
   if (bios !== undefined) await checkFile('bios', bios, 'the firmware', constants.O_RDONLY, 'file');
+  if (pflash !== undefined)
+    await checkFile('pflash', pflash.path, 'the flash image', constants.O_RDWR, 'file');
+  for (const [index, file] of fwCfg.entries()) {
+    if (!('path' in file)) continue;
+    await checkFile('fwCfg', file.path, 'the file for fw_cfg', constants.O_RDONLY, 'file', index);
+  }
   for (const [index, table] of acpiTables.entries()) {
     await checkFile('acpiTables', table, 'the ACPI table', constants.O_RDONLY, 'file', index);
   }

@@ -45,7 +45,7 @@ export interface Devices extends Disposable {
 export async function createDevices(
   configuration: ResolvedConfiguration,
   board: Board,
-  platform: PlatformDevices,
+  platform: Pick<PlatformDevices, 'mmio' | 'pio'>,
   consoles: Consoles,
   inputs: Inputs,
   processes: DeviceProcesses | undefined,

@@ -1,15 +1,16 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { DeviceClock, describePl030, Pl030 } from '../../src/index.ts';
+import { DeviceClock, describePrimeCellRtc, PrimeCellRtc, type PrimeCellRtcPart } from '../../src/index.ts';
 import { recordingLine, registersOf } from '../support/registers.ts';
 
 // PL030 technical reference manual, table 3-1.
 const [RTCDR, RTCMR, RTCSTAT, RTCEOI, RTCLR, RTCCR] = [0x00, 0x04, 0x08, 0x08, 0x0c, 0x10];
 
-function machine(start = 1_700_000_000_250) {
+function machine(part: PrimeCellRtcPart = 'pl030', start = 1_700_000_000_250) {
   const host = { time: start };
   const line = recordingLine();
-  const rtc = new Pl030(structuredClone(describePl030({ interrupt: 1 })), line, { now: () => host.time });
+  const descriptor = structuredClone(describePrimeCellRtc({ part, interrupt: 1 }));
+  const rtc = new PrimeCellRtc(descriptor, line, { now: () => host.time });
   const { read, write } = registersOf(rtc);
   const pass = (milliseconds: number) => {
     host.time += milliseconds;
@@ -99,10 +100,10 @@ test('the counter wraps', () => {
 
 test('the interrupt comes without the guest looking, by the clock of the thread that runs the machine', async () => {
   const line = recordingLine();
-  const descriptor = describePl030({ interrupt: 1 });
-  const guest = registersOf(new Pl030(descriptor, { set() {} }));
+  const descriptor = describePrimeCellRtc({ part: 'pl030', interrupt: 1 });
+  const guest = registersOf(new PrimeCellRtc(descriptor, { set() {} }));
   const { promise: failed, reject } = Promise.withResolvers<never>();
-  using _clock = new DeviceClock(new Pl030(descriptor, line), reject);
+  using _clock = new DeviceClock(new PrimeCellRtc(descriptor, line), reject);
   guest.write(RTCMR, guest.read(RTCDR, 4) + 1, 4);
   guest.write(RTCCR, 1, 4);
   await Promise.race([line.raised, failed]);
@@ -128,4 +129,32 @@ test('whatever a guest does, the clock goes on', () => {
       }
     }),
   );
+});
+
+// ARM DDI 0224, table 3-1: what a PL031 has elsewhere.
+const PL031 = { lr: 0x08, cr: 0x0c, imsc: 0x10, ris: 0x14, mis: 0x18, icr: 0x1c };
+
+test('a PL031 counts the time, and takes a new one at once', () => {
+  const { read, write, pass } = machine('pl031');
+  expect(read(RTCDR)).toBe(1_700_000_000);
+  // It runs, and cannot be stopped.
+  write(PL031.cr, 0);
+  expect(read(PL031.cr)).toBe(1);
+  write(PL031.lr, 1000);
+  expect([read(PL031.lr), read(RTCDR)]).toEqual([1000, 1000]);
+  pass(750);
+  expect(read(RTCDR)).toBe(1001);
+  expect([0, 4, 8, 12].map((offset) => read(0xfe0 + offset))).toEqual([0x31, 0x10, 0x04, 0x00]);
+});
+
+test('a PL031 tells a match also where its interrupt is masked', () => {
+  const { read, write, pass, line } = machine('pl031');
+  const status = () => [line.level, read(PL031.ris), read(PL031.mis)];
+  write(RTCMR, 1_700_000_010);
+  pass(10_000);
+  expect(status()).toEqual([false, 1, 0]);
+  write(PL031.imsc, 1);
+  expect(status()).toEqual([true, 1, 1]);
+  write(PL031.icr, 1);
+  expect(status()).toEqual([false, 0, 0]);
 });
