@@ -153,6 +153,20 @@ describe('firmware', () => {
     expect(FIRMWARE_MAP.ramStart).toBe(0x4000_0000);
   });
 
+  it('has flash memory of two chips behind it, in the place of memory', () => {
+    const of = (flashSize: number) => new Aarch64Board({ ...options, firmwareSize: MIB, flashSize });
+    const { flash, vm } = of(64 * MIB);
+    expect(flash).toEqual({ address: 0x400_0000, blockSize: 256 * 1024, bankWidth: 4 });
+    expect(vm.ram.map(({ guestAddress }) => guestAddress)).toEqual([0, 0x4000_0000]);
+    expect(() => of(65 * MIB)).toThrow(expect.objectContaining({ code: 'MEMORY_TOO_SMALL' }));
+  });
+
+  it.each([{ flashSize: MIB }, { fwCfgFiles: [] }])('is what there has to be for %o', (more) => {
+    expect(() => new Aarch64Board({ ...options, ...more })).toThrow(
+      expect.objectContaining({ code: 'UNSUPPORTED', message: expect.stringContaining('without --bios') }),
+    );
+  });
+
   it('has room for 123 vCPUs, and no more', () => {
     const of = (vcpuCount: number) => new Aarch64Board({ ...options, vcpuCount, firmwareSize: MIB });
     expect(of(123).vm.vcpuCount).toBe(123);

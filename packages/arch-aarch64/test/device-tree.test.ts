@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { dtcSource } from '../../../tools/dtc.ts';
 import { Aarch64Board } from '../src/aarch64-board.ts';
 import { type DeviceTreeOptions, machineDeviceTree } from '../src/device-tree.ts';
-import { FIRMWARE_MAP, KERNEL_MAP } from '../src/layout.ts';
+import { FIRMWARE_MAP, FLASH_CHIPS, KERNEL_MAP } from '../src/layout.ts';
 
 const MIB = 2 ** 20;
 
@@ -36,6 +36,8 @@ function deviceTreeOf(platform: Aarch64Platform, options: Partial<DeviceTreeOpti
     pci: board.pci,
     pciInterrupts: [{ device: 1, function: 0, pin: 1, source: 4 }],
     rtc: true,
+    flash: undefined,
+    fwCfg: false,
     seeds: randomSeeds(),
     ...options,
   });
@@ -77,6 +79,10 @@ describe('the device tree', () => {
       initrd: fc.option(fc.constant({ start: 0x8400_0000, end: 0x8400_1000 }), { nil: undefined }),
       standardOutput: fc.constantFrom(0, undefined),
       rtc: fc.boolean(),
+      flash: fc.option(fc.constant({ placement: { address: 0x400_0000, ...FLASH_CHIPS }, size: 64 * MIB }), {
+        nil: undefined,
+      }),
+      fwCfg: fc.boolean(),
       map: fc.constantFrom(KERNEL_MAP, FIRMWARE_MAP),
       pciInterrupts: interrupts.map((devices) =>
         devices.map((device, index) => ({ device, function: 0, pin: 1 + (index % 4), source: 4 + index })),
@@ -88,7 +94,9 @@ describe('the device tree', () => {
         const source = dtcSource(toBytes(tree, { maxSize: 2 * MIB }));
         expect(source.match(/enable-method = "psci"/g)).toHaveLength(platform.affinities.length);
         expect(source.includes('arm,gic-v3-its')).toBe(platform.hasIts);
-        expect(source.includes('arm,pl030')).toBe(options.rtc);
+        expect(source.includes(`arm,${options.map.rtc.part}`)).toBe(options.rtc);
+        expect(source.includes('cfi-flash')).toBe(options.flash !== undefined);
+        expect(source.includes('qemu,fw-cfg-mmio')).toBe(options.fwCfg && options.map === FIRMWARE_MAP);
       }),
       { numRuns: 60 },
     );

@@ -38,6 +38,17 @@ describe('the memory map', () => {
     expect(map.ram).toContainEqual({ guestAddress: 0xfffc_0000, size: 256 * 1024 });
   });
 
+  it('puts flash memory in front of firmware', () => {
+    const of = (flashSize: number) =>
+      memoryMap({ ...options, ramSize: 64 * MIB, firmwareSize: 2 * MIB, flashSize });
+    const { flash, e820, ram } = of(4096);
+    expect(flash).toEqual({ start: 0xffdf_f000, end: 0xffe0_0000 });
+    expect(e820).toContainEqual({ start: 0xffdf_f000, end: 0xffe0_0000, type: 2 });
+    expect(ram.some(({ guestAddress }) => guestAddress === 0xffdf_f000)).toBe(false);
+    expect(of(14 * MIB).flash?.start).toBe(0xff00_0000);
+    expect(() => of(14 * MIB + 4096)).toThrow(expect.objectContaining({ code: 'MEMORY_TOO_SMALL' }));
+  });
+
   it('has entries that follow each other without overlap, whatever its size, or says what is wrong', () => {
     const address = fc.integer({ min: 0, max: 4096 }).map((mib) => mib * MIB);
     const range = fc.tuple(address, address).map(([start, end]) => ({ start, end }));

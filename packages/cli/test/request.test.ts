@@ -79,6 +79,21 @@ describe('options become a configuration', () => {
       { ...nothing, sandbox: { root: '/r', policyDirectory: 'p', logFailures: true } },
     ],
     [['--disable-sandbox', '--pivot-root', '/r'], { ...nothing, sandbox: false }],
+    [
+      ['--bios', 'b.bin', '--pflash', 'v.fd,block_size=512'],
+      { ...nothing, bios: 'b.bin', pflash: { path: 'v.fd', blockSize: 512 } },
+    ],
+    [
+      ['--fw-cfg', 'name=a,path=f', '--fw-cfg', 'name=b,string=', '--enable-fw-cfg'],
+      {
+        ...nothing,
+        fwCfg: [
+          { name: 'a', path: 'f' },
+          { name: 'b', string: '' },
+        ],
+      },
+    ],
+    [['--enable-fw-cfg'], { ...nothing, fwCfg: [] }],
     [['--bios', 'b.bin', '--no-rtc', '--no-i8042'], { ...nothing, bios: 'b.bin', rtc: false, i8042: false }],
     [['--acpi-table', 'a.aml', '--acpi-table=b.aml'], { ...nothing, acpiTables: ['a.aml', 'b.aml'] }],
     [
@@ -187,6 +202,8 @@ describe('values that cannot be read', () => {
     [['--hypervisor', 'kvm[path=/dev/kvm]'], 'unknown field'],
     [['--pci', 'ecam=[0,size=1],cam=[0,size=1]'], 'either ecam or cam'],
     [['--smbios', 'vendor=x'], 'unknown field'],
+    [['--fw-cfg', 'name=a'], 'either path= or string='],
+    [['--fw-cfg', 'name=a,path=f,string=s'], 'either path= or string='],
     [['--hypervisor', 'geniezone'], 'geniezone is not built yet. '],
     [['--hypervisor', 'sotf'], 'did you mean `soft`?'],
     [['--name', ''], '--name needs a value that is not empty'],

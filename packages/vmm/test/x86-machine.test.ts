@@ -9,17 +9,23 @@ import {
   bootSector,
   bzImage,
   elf,
+  FIRMWARE_DATA,
   firmware,
+  flatData,
   inLong,
   load,
   multiboot,
   outLong,
+  outLong16,
   outWord,
+  poke16,
   print,
+  print16,
   pulseReset,
   Register,
   reset,
   say,
+  say16,
   tripleFault,
 } from './x86-program.ts';
 
@@ -102,9 +108,47 @@ describe.runIf(process.arch === 'x64' && existsSync('/dev/kvm'))('an x86_64 mach
   });
 
   it('starts firmware at the reset vector, whose end is also below 1 MiB', async () => {
-    const { output, exit } = await run({ bios: await file(firmware('BIOS')) });
+    const { output, exit } = await run({ bios: await file(firmware(say16('BIOS'))) });
     expect(output).toBe('BIOS');
     expect(exit.kind).toBe('reset');
+  });
+
+  it('keeps what firmware writes to its flash, right below it, in a file', async () => {
+    const contents = new Uint8Array(8192).fill(0x7f);
+    const pflash = { path: await file(contents) };
+    const [first, last] = [0xffff_0000 - contents.length, 0xffff_0000 - 1];
+    // Intel's commands: program a byte, read the status, read the contents.
+    const program = (address: number, value: number) => [
+      ...[...poke16(address, 0x40), ...poke16(address, value), ...print16(address), ...poke16(address, 0xff)],
+    ];
+    const code = [
+      ...[...flatData, ...print16(first), ...print16(last)],
+      ...[...program(first, 0x42), ...program(last, 0x43), ...print16(first), ...print16(last)],
+    ];
+    const bios = await file(firmware(code));
+    expect((await run({ bios, pflash })).output).toBe('\x7f\x7f\x80\x80BC');
+    expect((await run({ bios, pflash })).output).toBe('BC\x80\x80BC');
+    contents[0] = 0x42;
+    contents[contents.length - 1] = 0x43;
+    expect(await readFile(pflash.path)).toEqual(Buffer.from(contents));
+  });
+
+  it('gives firmware its files by DMA', async () => {
+    const path = await file(new TextEncoder().encode('a file'));
+    const fwCfg = [
+      { name: 'opt/org.example/text', string: 'text' },
+      { name: 'opt/org.example/file', path },
+    ];
+    // fw_cfg.rst of QEMU: select the second file (0x21) and read (0x0a) six bytes to 0x8000.
+    const description = [0, 0x21, 0, 0x0a, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0x80, 0];
+    const address = Buffer.alloc(4);
+    address.writeUInt32BE(FIRMWARE_DATA);
+    const code = [
+      ...[...flatData, ...outLong16(0x514, 0), ...outLong16(0x518, address.readUInt32LE())],
+      ...Array.from({ length: 6 }, (_, index) => print16(0x8000 + index)).flat(),
+    ];
+    const { output } = await run({ bios: await file(firmware(code, description)), fwCfg });
+    expect(output).toBe('a file');
   });
 
   it("runs SeaBIOS, which boots from the first disk's boot sector", { timeout: 120_000 }, async () => {
@@ -177,6 +221,11 @@ describe.runIf(process.arch === 'x64' && existsSync('/dev/kvm'))('an x86_64 mach
       'PCI in the middle of the interrupt controllers',
       { pci: { memory: { start: 0xfe00_0000, size: 0x100_0000 } } },
       { name: 'MachineError', code: 'OVERLAP' },
+    ],
+    [
+      'files for firmware of one name',
+      { fwCfg: ['a', 'b'].map((text) => ({ name: 'name', string: text })) },
+      { name: 'DeviceError', code: 'BAD_OPTION' },
     ],
   ])('is refused with %s', async (_, configuration, error) => {
     await expect(runKernel(bzImage(linux, true), configuration)).rejects.toMatchObject(error);

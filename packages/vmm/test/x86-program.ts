@@ -113,7 +113,7 @@ export function multiboot(code: readonly number[]): Uint8Array {
 /** `mov dx, PORT; mov al, VALUE; out dx, al` in real mode */
 const outByte16 = (at: number, value: number) => [0xba, ...word(at), 0xb0, value, 0xee];
 /** Sends text, in real mode. */
-const say16 = (text: string) => [...text].flatMap((letter) => outByte16(COM1, letter.charCodeAt(0)));
+export const say16 = (text: string) => [...text].flatMap((letter) => outByte16(COM1, letter.charCodeAt(0)));
 
 /** A disk whose boot sector writes text to the first serial port and turns the machine off by ACPI. */
 export function bootSector(text: string): Uint8Array {
@@ -124,10 +124,38 @@ export function bootSector(text: string): Uint8Array {
   return disk;
 }
 
-/** Firmware: a far jump in its last 16 bytes to code of 16 bits in the segment that ends at 1 MiB. */
-export function firmware(text: string): Uint8Array {
+/** Where firmware's segment is below 1 MiB, and in it the table of {@link flatData} and what firmware brings along. */
+const SEGMENT = 0xf_0000;
+const DESCRIPTORS = 0x80;
+export const FIRMWARE_DATA = SEGMENT + 0x8000;
+
+/** Makes all of memory data that code of 16 bits reaches by addresses of 32: `cli; lgdt; mov cr0; mov ds` */
+export const flatData = [
+  ...[0xfa, 0x2e, 0x66, 0x0f, 0x01, 0x16, ...word(DESCRIPTORS)],
+  ...[0x0f, 0x20, 0xc0, 0x0c, 0x01, 0x0f, 0x22, 0xc0, 0xb8, ...word(8), 0x8e, 0xd8],
+];
+/** mov ebx, ADDRESS; mov byte [ebx], VALUE */
+export const poke16 = (address: number, value: number) => [
+  ...[0x66, 0xbb, ...long(address), 0x67, 0xc6, 0x03, value],
+];
+/** mov ebx, ADDRESS; mov al, [ebx]; and al to the first serial port */
+export const print16 = (address: number) => [
+  ...[0x66, 0xbb, ...long(address), 0x67, 0x8a, 0x03],
+  ...[0xba, ...word(COM1), 0xee],
+];
+/** mov dx, PORT; mov eax, VALUE; out dx, eax */
+export const outLong16 = (at: number, value: number) => [
+  ...[0xba, ...word(at), 0x66, 0xb8, ...long(value), 0x66, 0xef],
+];
+
+/** Firmware: a far jump in its last 16 bytes to code of 16 bits in the segment that ends at 1 MiB, which then resets. */
+export function firmware(code: readonly number[], data: readonly number[] = []): Uint8Array {
   const file = new Uint8Array(0x1_0000);
-  file.set([...say16(text), ...outByte16(RESET, 6), 0xf4], 0x100);
+  // Its limit and address, then no segment, and 4 GiB of data.
+  file.set([...word(15), ...long(SEGMENT + DESCRIPTORS + 8)], DESCRIPTORS);
+  file.set([0xff, 0xff, 0, 0, 0, 0x93, 0xcf, 0], DESCRIPTORS + 16);
+  file.set([...code, ...outByte16(RESET, 6), 0xf4], 0x100);
+  file.set(data, FIRMWARE_DATA - SEGMENT);
   file.set([0xea, ...word(0x100), ...word(0xf000)], 0xfff0);
   return file;
 }
