@@ -84,12 +84,12 @@ describe('options become a configuration', () => {
       { ...nothing, bios: 'b.bin', pflash: { path: 'v.fd', blockSize: 512 } },
     ],
     [
-      ['--fw-cfg', 'name=a,path=f', '--fw-cfg', 'name=b,string=', '--enable-fw-cfg'],
+      ['--fw-cfg', 'name=a,path=f', '--fw-cfg', 'name=b,string=text', '--enable-fw-cfg'],
       {
         ...nothing,
         fwCfg: [
           { name: 'a', path: 'f' },
-          { name: 'b', string: '' },
+          { name: 'b', string: 'text' },
         ],
       },
     ],

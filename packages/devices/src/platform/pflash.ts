@@ -32,9 +32,9 @@ const SEQUENCE_ERROR = READY | ERASE_ERROR | PROGRAM_ERROR;
 /** Identifier: manufacturer (Intel) and device; behind them, in each block, its lock, which is open. */
 const IDENTIFIER = Uint8Array.of(0x89, 0x18);
 
-/** Bytes of the buffer of one chip, and of two. */
-const CHIP_BUFFER_SIZE = 64;
-const BUFFER_SIZE = 2 * CHIP_BUFFER_SIZE;
+/** Bytes of a chip's buffer, by the width of its words, of which as many can be counted; and of the buffers of two. */
+const CHIP_BUFFER_SIZES = { 1: 256, 2: 1024 } as const;
+const BUFFER_SIZE = 2 * CHIP_BUFFER_SIZES[2];
 
 /** What the next access means. */
 const Mode = {
@@ -102,7 +102,8 @@ export class Pflash implements BusDevice {
   readonly #blockSize: number;
   readonly #bankWidth: number;
   /** Bytes of a chip's word, of which it answers with the first. */
-  readonly #wordBytes: number;
+  readonly #wordBytes: 1 | 2;
+  readonly #chipBufferSize: number;
   readonly #query: Uint8Array;
   readonly #file: number;
   readonly #region: RegionSwitch | undefined;
@@ -116,12 +117,14 @@ export class Pflash implements BusDevice {
     this.#blockSize = blockSize;
     this.#bankWidth = bankWidth;
     const chips = bankWidth === 4 ? 2 : 1;
-    this.#wordBytes = bankWidth / chips;
+    // One of 8 bits, or two of 16.
+    this.#wordBytes = chips;
+    this.#chipBufferSize = CHIP_BUFFER_SIZES[this.#wordBytes];
     this.#query = cfiQuery({
       chipSize: size / chips,
       blockSize: blockSize / chips,
-      wordSize: bankWidth === 4 ? 16 : 8,
-      bufferSize: CHIP_BUFFER_SIZE,
+      wordSize: chips === 2 ? 16 : 8,
+      bufferSize: this.#chipBufferSize,
     });
     this.#file = file;
     this.#region = region;
@@ -193,7 +196,7 @@ export class Pflash implements BusDevice {
         state.status = READY;
         break;
       case Mode.bufferCount:
-        this.#openBuffer(command + 1);
+        this.#openBuffer((this.#wordBytes === 2 ? value & 0xffff : command) + 1);
         break;
       case Mode.bufferStart:
         state.commandOffset = offset;
@@ -269,7 +272,7 @@ export class Pflash implements BusDevice {
 
   #openBuffer(words: number): void {
     const state = this.#state;
-    if (words * this.#wordBytes > CHIP_BUFFER_SIZE) {
+    if (words * this.#wordBytes > this.#chipBufferSize) {
       this.#setMode(Mode.status);
       state.status = SEQUENCE_ERROR;
       return;

@@ -160,10 +160,10 @@ describe('two chips of 16 bits beside each other', () => {
     await using flash = await machine(undefined, options);
     flash.write(4 * 0x55, both(READ_QUERY), 4);
     const word = (index: number) => flash.read(4 * index, 4);
-    // JEDEC JESD68.01, tables 1 to 4: "QRY", Intel's commands; 2^13 bytes a chip, x16, 2^6 bytes of buffer; one region of
+    // JEDEC JESD68.01, tables 1 to 4: "QRY", Intel's commands; 2^13 bytes a chip, x16, 2^10 bytes of buffer; one region of
     // 4 blocks of 8 times 256 bytes.
     expect([0x10, 0x11, 0x12, 0x13, 0x14].map(word)).toEqual([0x51, 0x52, 0x59, 1, 0].map(both));
-    expect([0x27, 0x28, 0x29, 0x2a, 0x2b, 0x2c].map(word)).toEqual([13, 1, 0, 6, 0, 1].map(both));
+    expect([0x27, 0x28, 0x29, 0x2a, 0x2b, 0x2c].map(word)).toEqual([13, 1, 0, 10, 0, 1].map(both));
     expect([0x2d, 0x2e, 0x2f, 0x30].map(word)).toEqual([3, 0, 8, 0].map(both));
     // A driver that tries narrower chips does not find them.
     expect([flash.read(0x10), flash.read(0x20, 2)]).toEqual([0, 0]);
@@ -198,7 +198,7 @@ describe('two chips of 16 bits beside each other', () => {
   test('refuse more than their buffers have room for, and what is not confirmed', async () => {
     await using flash = await machine(undefined, options);
     flash.write(0, both(BUFFERED_PROGRAM), 4);
-    flash.write(0, both(32), 4);
+    flash.write(0, both(512), 4);
     expect(flash.read(0, 4)).toBe(both(READY | 0x30));
     flash.write(0, both(BUFFERED_PROGRAM), 4);
     flash.write(0, both(0), 4);
