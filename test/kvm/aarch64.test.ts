@@ -41,16 +41,17 @@ describe.runIf(process.arch === 'arm64')("Debian's U-Boot", () => {
     expect(console).toMatch(/start\s+= 0x0*40000000/);
   });
 
-  test('finds its flash and its files, and what it saves is there in the next machine', async () => {
+  test('finds its files and its flash, and what it writes there is read by the next machine', async () => {
     const flash = join(folder, 'flash');
     await writeFile(flash, '');
     await truncate(flash, 64 * 2 ** 20);
     const file = ['--fw-cfg', 'name=opt/org.example/test,string=contents'];
-    const first = await uBoot(['--pflash', flash, ...file], ['qfw list', 'setenv kept by-tsvmm', 'saveenv']);
+    // What `saveenv` does, with less than 256 KiB: each word of the buffer is an exit.
+    const lines = ['qfw list', 'mw.b 48000000 5a 100', 'erase 4080000 +20000', 'cp.b 48000000 4080000 100'];
+    const first = await uBoot(['--pflash', flash, ...file], lines);
     expect(first.console).toMatch(/^[0-9a-f]+ opt\/org\.example\/test/m);
-    expect(first.console).toContain('using default environment');
-    const second = await uBoot(['--pflash', flash], ['printenv kept']);
-    expect(second.console).toMatch(/^kept=by-tsvmm$/m);
-    expect(second.console).not.toContain('using default environment');
+    expect(first.console).toMatch(/Erased 1 sectors/);
+    const second = await uBoot(['--pflash', flash], ['md.b 40800fc 8']);
+    expect(second.console).toMatch(/^040800fc: 5a 5a 5a 5a ff ff ff ff/m);
   });
 });

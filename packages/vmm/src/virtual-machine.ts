@@ -161,7 +161,7 @@ export class VirtualMachine implements AsyncDisposable {
     log({ level: 'info', target: 'hypervisor', message: `the guest runs on ${reason}` });
     checkLimits(resolved, hypervisor);
     const { pflash, fwCfg } = resolved;
-    const flash = pflash && cleanup.use(await openFlash(pflash));
+    const flash = pflash && cleanup.use(openFlash(pflash));
     const board = new BoardOfArchitecture({
       ramSize: resolved.memory.sizeMiB * MIB,
       vcpuCount: resolved.cpus.count,

@@ -1,6 +1,7 @@
 import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { GuestMemory } from '@tsvmm/vm-memory';
 import {
   ACPI_PM_LENGTH,
   AcpiPm,
@@ -18,7 +19,7 @@ import {
   describeDebugcon,
   describeFwCfg,
   describePl011,
-  describePl030,
+  describePrimeCellRtc,
   describeUart16550,
   FW_CFG_LENGTH,
   FW_CFG_PORT,
@@ -35,9 +36,9 @@ import {
   Pflash,
   PflashFile,
   PL011_LENGTH,
-  PL030_LENGTH,
   Pl011,
-  Pl030,
+  PRIMECELL_RTC_LENGTH,
+  PrimeCellRtc,
   PvpanicDevice,
   PvpanicFunction,
   type TimedDevice,
@@ -58,11 +59,11 @@ export const RANGES = {
   cmos: { start: CMOS_RTC_PORT, length: CMOS_RTC_LENGTH },
   uart: { start: 0x3f8, length: UART16550_LENGTH },
   debugcon: { start: DEBUGCON_PORT, length: DEBUGCON_LENGTH },
-  fwCfg: { start: FW_CFG_PORT, length: FW_CFG_LENGTH },
+  fwCfg: { start: FW_CFG_PORT, length: FW_CFG_LENGTH.ports },
   acpiPm: { start: 0x600, length: ACPI_PM_LENGTH },
   pciPorts: { start: 0xcf8, length: PCI_PORT_IO_LENGTH },
   pl011: { start: 0x0900_0000, length: PL011_LENGTH },
-  pl030: { start: 0x0901_0000, length: PL030_LENGTH },
+  pl030: { start: 0x0901_0000, length: PRIMECELL_RTC_LENGTH },
   flash: { start: 0x0a00_0000, length: FLASH_SIZE },
   ecam: { start: 0x3000_0000, length: 0x10_0000 },
   cam: { start: 0x3100_0000, length: 0x1_0000 },
@@ -98,7 +99,7 @@ export class PlatformMachine implements Disposable {
         onAlarm: () => this.power.raiseRtcAlarm(),
       },
     );
-    const pl030 = new Pl030(describePl030({ interrupt: 3 }), line(), { now });
+    const pl030 = new PrimeCellRtc(describePrimeCellRtc({ part: 'pl030', interrupt: 3 }), line(), { now });
     this.clocks = [cmos, pl030];
     this.#pvpanic.space.setBarAddress(0, PVPANIC_BAR);
     const address = { bus: 0, device: 1, function: 0 };
@@ -111,12 +112,18 @@ export class PlatformMachine implements Disposable {
       cmos,
       uart: new Uart16550(describeUart16550({ output, input, interrupt: 4 }), line()),
       debugcon: new Debugcon(describeDebugcon({ output })),
-      fwCfg: new FwCfg(describeFwCfg({ files: [{ name: 'opt/test', data: new Uint8Array(100).fill(7) }] })),
+      fwCfg: new FwCfg(
+        describeFwCfg({
+          registers: 'ports',
+          files: [{ name: 'opt/test', data: new Uint8Array(100).fill(7) }],
+        }),
+        GuestMemory.create({ regions: [{ base: 0, size: 0x1_0000 }], backing: 'anonymous' }),
+      ),
       acpiPm: this.power,
       pciPorts: new PciPortIo(root, count),
       pl011: new Pl011(describePl011({ output, input, interrupt: 5 }), line()),
       pl030,
-      flash: new Pflash(this.#flash.device.descriptor),
+      flash: new Pflash(this.#flash.device.describe({ blockSize: FLASH_BLOCK, bankWidth: 1 })),
       ecam: new PciMemoryConfig(root, 'ecam'),
       cam: new PciMemoryConfig(root, 'cam'),
       window: new PciMemoryWindow(root, RANGES.window.start),
@@ -164,7 +171,7 @@ class Flash implements Disposable {
       const file = openSync(path, 'w');
       ftruncateSync(file, FLASH_SIZE);
       closeSync(file);
-      this.device = PflashFile.open(path, FLASH_BLOCK);
+      this.device = PflashFile.open(path);
     } finally {
       rmSync(folder, { recursive: true });
     }

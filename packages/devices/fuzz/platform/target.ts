@@ -87,8 +87,10 @@ class Cpu {
     this.#write(fwCfg.start, 2, 0);
     const signature = Array.from({ length: 4 }, () => String.fromCharCode(this.#read(fwCfg.start + 1, 1)));
     this.#expect('the signature of fw_cfg', signature.join(''), 'QEMU');
-    // Erase, program, read.
+    // Whatever command was under way, words for different blocks end it.
     const block = flash.start + FLASH_BLOCK;
+    for (const address of [block, flash.start, block]) this.#write(address, 1, 0xff);
+    // Erase, program, read.
     for (const value of [0xff, 0x50, 0x20, 0xd0]) this.#write(block, 1, value);
     this.#write(block + 4, 1, 0x10);
     this.#write(block + 4, 1, 0x7e);

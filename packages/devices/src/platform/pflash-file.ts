@@ -1,6 +1,5 @@
-import { constants, readSync } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
-import { flock, MemFd, mapShared } from '@tsvmm/base';
+import { constants, fstatSync, openSync, readSync } from 'node:fs';
+import { FileDescriptor, flock, MemFd, mapShared } from '@tsvmm/base';
 import { DeviceError } from '../errors.ts';
 import { createPflashState, type PflashDescriptor } from './pflash.ts';
 
@@ -21,15 +20,15 @@ export interface PflashOptions {
 }
 
 /** The file that keeps the contents of flash memory, and a copy of it that the guest can have as memory. */
-export class PflashFile implements AsyncDisposable {
+export class PflashFile implements Disposable {
   /** Bytes. */
   readonly size: number;
   readonly #path: string;
-  readonly #file: FileHandle;
+  readonly #file: FileDescriptor;
   readonly #memory: MemFd;
   readonly #contents: SharedArrayBuffer;
 
-  private constructor(path: string, file: FileHandle, memory: MemFd, contents: SharedArrayBuffer) {
+  private constructor(path: string, file: FileDescriptor, memory: MemFd, contents: SharedArrayBuffer) {
     this.#path = path;
     this.#file = file;
     this.#memory = memory;
@@ -43,17 +42,17 @@ export class PflashFile implements AsyncDisposable {
    * @throws DeviceError BACKEND_FAILED when the file cannot be opened for reading and writing, or another machine uses it;
    * BAD_OPTION for a size that flash memory cannot have
    */
-  static async open(path: string): Promise<PflashFile> {
-    await using cleanup = new AsyncDisposableStack();
+  static open(path: string): PflashFile {
+    using cleanup = new DisposableStack();
     try {
-      const file = cleanup.use(await open(path, constants.O_RDWR));
-      if (!flock(file.fd, 'exclusive')) {
+      const file = cleanup.use(new FileDescriptor(openSync(path, constants.O_RDWR)));
+      if (!flock(file.number, 'exclusive')) {
         throw new DeviceError(
           'BACKEND_FAILED',
           `The flash image ${path} is in use: give each machine a copy of its own.`,
         );
       }
-      const { size } = await file.stat();
+      const { size } = fstatSync(file.number);
       if (size === 0 || size > MAXIMUM_SIZE || size % PAGE_SIZE !== 0) {
         throw new DeviceError(
           'BAD_OPTION',
@@ -62,7 +61,7 @@ export class PflashFile implements AsyncDisposable {
       }
       const memory = cleanup.use(MemFd.create({ name: 'tsvmm-flash', size }));
       const { buffer } = mapShared(memory.descriptor.number, 0, size);
-      readWhole(path, file.fd, new Uint8Array(buffer, 0, size));
+      readWhole(path, file.number, new Uint8Array(buffer, 0, size));
       cleanup.move();
       return new PflashFile(path, file, memory, buffer);
     } catch (cause) {
@@ -102,13 +101,13 @@ export class PflashFile implements AsyncDisposable {
       );
     }
     const { size } = this;
-    const parts = { size, contents: this.#contents, file: this.#file.fd, region };
+    const parts = { size, contents: this.#contents, file: this.#file.number, region };
     return { kind: 'pflash', state: createPflashState(), blockSize, bankWidth, ...parts };
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  [Symbol.dispose](): void {
     this.#memory[Symbol.dispose]();
-    await this.#file.close();
+    this.#file[Symbol.dispose]();
   }
 }
 

@@ -282,9 +282,17 @@ export class Pflash implements BusDevice {
     this.#setMode(Mode.bufferStart);
   }
 
-  /** The first word said where the buffer goes; what would be before it, or behind its end, is not programmed. */
+  /**
+   * The first word said where the buffer goes; what would be before it, or behind its end, is not programmed. A word for
+   * another block ends the command.
+   */
   #fillBuffer(offset: number, value: number, bytes: number): void {
     const state = this.#state;
+    if (this.#blockOf(offset) !== this.#blockOf(state.commandOffset)) {
+      this.#setMode(Mode.status);
+      state.status = SEQUENCE_ERROR;
+      return;
+    }
     for (let i = 0; i < bytes; i++) {
       const at = offset + i - state.commandOffset;
       if (at >= 0 && at < BUFFER_SIZE) state.buffer[at] = value >>> (8 * i);

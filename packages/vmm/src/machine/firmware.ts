@@ -16,9 +16,9 @@ export async function readFwCfgFiles(files: readonly FwCfgConfiguration[]): Prom
 }
 
 /** @throws ConfigurationError when the file cannot be used */
-export async function openFlash({ path }: PflashConfiguration): Promise<PflashFile> {
+export function openFlash({ path }: PflashConfiguration): PflashFile {
   try {
-    return await PflashFile.open(path);
+    return PflashFile.open(path);
   } catch (cause) {
     throw unusable(cause);
   }
