@@ -24,7 +24,6 @@ export {
 export { IoWorker, type IoWorkerOptions } from './io-worker/io-worker.ts';
 export type { IoEnvironment } from './io-worker/protocol.ts';
 export { serveDevices } from './io-worker/serve-devices.ts';
-export { SharedMutex } from './lock.ts';
 export { formatPciAddress, type PciAddress, parsePciAddress, routingId } from './pci/address.ts';
 export {
   CONFIGURATION_SPACE_LENGTH,

@@ -1,5 +1,4 @@
-import { atomic, i32, struct } from '@tsvmm/struct';
-import { SharedMutex } from './lock.ts';
+import { atomic, i32, SharedMutex, struct } from '@tsvmm/struct';
 
 /** Delivers message-signalled interrupts: the write a PCI function makes to the interrupt controller's address. */
 export interface MsiSender {

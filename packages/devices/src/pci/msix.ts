@@ -1,8 +1,7 @@
-import { atomic, i32, struct } from '@tsvmm/struct';
+import { atomic, i32, SharedMutex, struct } from '@tsvmm/struct';
 import type { BusAccess } from '../bus.ts';
 import { DeviceError } from '../errors.ts';
 import type { MsiSender } from '../interrupt.ts';
-import { SharedMutex } from '../lock.ts';
 import type { PciConfigurationSpace, PciConfigurationSpaceBuilder } from './configuration-space.ts';
 import { PciCapabilityId } from './configuration-space.ts';
 

@@ -1,7 +1,6 @@
-import { array, atomic, i32, struct, u8, u16 } from '@tsvmm/struct';
+import { array, atomic, i32, SharedMutex, struct, u8, u16 } from '@tsvmm/struct';
 import type { BusAccess, BusDevice } from '../bus.ts';
 import type { InterruptLine } from '../interrupt.ts';
-import { SharedMutex } from '../lock.ts';
 import { readBytes, writeBytes } from './byte-registers.ts';
 
 // The fixed hardware of ACPI 6.4, section 4.8.3 and 4.8.4, as a FADT describes it.

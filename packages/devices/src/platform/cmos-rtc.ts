@@ -1,7 +1,6 @@
-import { array, atomic, i32, i64big, struct, u8 } from '@tsvmm/struct';
+import { array, atomic, i32, i64big, SharedMutex, struct, u8 } from '@tsvmm/struct';
 import type { BusAccess, BusDevice } from '../bus.ts';
 import type { InterruptLine } from '../interrupt.ts';
-import { SharedMutex } from '../lock.ts';
 import type { AcpiPmDescriptor } from './acpi-pm.ts';
 import { readBytes, writeBytes } from './byte-registers.ts';
 import { announceChange, type TimedDevice } from './clock.ts';

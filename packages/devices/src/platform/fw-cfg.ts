@@ -1,8 +1,7 @@
-import { atomic, i32, struct, u16, u32 } from '@tsvmm/struct';
+import { atomic, i32, SharedMutex, struct, u16, u32 } from '@tsvmm/struct';
 import type { GuestMemory } from '@tsvmm/vm-memory';
 import type { BusAccess, BusDevice } from '../bus.ts';
 import { DeviceError } from '../errors.ts';
-import { SharedMutex } from '../lock.ts';
 import { readBytes, writeBytes } from './byte-registers.ts';
 
 // QEMU's firmware configuration device: docs/specs/fw_cfg.rst of QEMU.

@@ -1,8 +1,7 @@
 import { writeSync } from 'node:fs';
-import { array, atomic, i32, struct, u8, u16, u32 } from '@tsvmm/struct';
+import { array, atomic, i32, SharedMutex, struct, u8, u16, u32 } from '@tsvmm/struct';
 import type { BusAccess, BusDevice } from '../bus.ts';
 import type { RegionSwitch } from '../environment.ts';
-import { SharedMutex } from '../lock.ts';
 import { readBytes } from './byte-registers.ts';
 import { cfiQuery } from './cfi-query.ts';
 

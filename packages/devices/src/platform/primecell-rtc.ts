@@ -1,7 +1,6 @@
-import { array, atomic, i32, i64big, struct, u8, u32 } from '@tsvmm/struct';
+import { array, atomic, i32, i64big, SharedMutex, struct, u8, u32 } from '@tsvmm/struct';
 import type { BusAccess, BusDevice } from '../bus.ts';
 import type { InterruptLine } from '../interrupt.ts';
-import { SharedMutex } from '../lock.ts';
 import { announceChange, type TimedDevice } from './clock.ts';
 
 /** Bytes of address space. */

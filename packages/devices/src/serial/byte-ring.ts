@@ -1,6 +1,5 @@
-import { array, atomic, i32, struct } from '@tsvmm/struct';
+import { array, atomic, i32, SharedMutex, struct } from '@tsvmm/struct';
 import { DeviceError } from '../errors.ts';
-import { SharedMutex } from '../lock.ts';
 
 /** Positions count bytes since the ring was made, modulo 2^32; each side's words have a cache line of their own. */
 const header = struct(

@@ -1,7 +1,6 @@
-import type { AtomicWaitCell } from '@tsvmm/struct';
+import { type AtomicWaitCell, SharedMutex } from '@tsvmm/struct';
 import type { BusAccess, BusDevice } from '../bus.ts';
 import type { InterruptLine } from '../interrupt.ts';
-import { SharedMutex } from '../lock.ts';
 import { ByteRing } from './byte-ring.ts';
 
 /** What is equal in the descriptors of all UARTs: what another thread needs to attach the registers. */

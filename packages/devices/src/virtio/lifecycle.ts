@@ -1,5 +1,5 @@
 import { reasonOf } from '@tsvmm/base';
-import { SharedMutex } from '../lock.ts';
+import { SharedMutex } from '@tsvmm/struct';
 import { type FeatureSet, VirtioStatus } from './constants.ts';
 import { VirtqueueError, type VirtqueueErrorCode } from './queue/errors.ts';
 import type { VirtioPciInterrupt } from './transport/interrupt.ts';

@@ -1,5 +1,5 @@
+import { SharedMutex } from '@tsvmm/struct';
 import type { InterruptLine } from '../../interrupt.ts';
-import { SharedMutex } from '../../lock.ts';
 import type { PciConfigurationSpace } from '../../pci/configuration-space.ts';
 import { MSIX_NO_VECTOR, type Msix } from '../../pci/msix.ts';
 import { attachQueueState, type VirtioState, type VirtqueueState, virtioLayout } from './state.ts';

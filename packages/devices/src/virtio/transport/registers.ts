@@ -1,5 +1,5 @@
+import { SharedMutex } from '@tsvmm/struct';
 import type { BusAccess } from '../../bus.ts';
-import { SharedMutex } from '../../lock.ts';
 import { MSIX_NO_VECTOR } from '../../pci/msix.ts';
 import { featureSet, VirtioFeature, VirtioStatus } from '../constants.ts';
 import {

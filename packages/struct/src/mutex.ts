@@ -1,4 +1,4 @@
-import type { AtomicWaitCell } from '@tsvmm/struct';
+import type { AtomicWaitCell } from './atomic.ts';
 
 const FREE = 0;
 const LOCKED = 1;
@@ -6,7 +6,7 @@ const LOCKED = 1;
 const CONTENDED = 2;
 
 /**
- * A mutual exclusion lock in shared memory, for the registers of a device. Not recursive. Without contention it
+ * A mutual exclusion lock in shared memory, such as one for the registers of a device. Not recursive. Without contention it
  * costs one atomic exchange each way; a waiter sleeps.
  */
 export class SharedMutex {
