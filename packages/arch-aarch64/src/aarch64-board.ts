@@ -89,8 +89,8 @@ export class Aarch64Board implements Board {
 
   /** @throws MachineError UNSUPPORTED for what this board does not have, NO_ADDRESS_SPACE, OVERLAP, MEMORY_TOO_SMALL for memory, firmware or a place for PCI that the layout has no room for */
   constructor(options: BoardOptions) {
-    const { ramSize, vcpuCount, addressBits, firmwareSize, pci } = options;
-    refuseOptions('aarch64', options, ['acpiTables', 'smbios']);
+    const { ramSize, vcpuCount, addressBits, firmwareSize, pci, its = true, nested } = options;
+    refuseOptions('aarch64', options, ['acpiTables', 'smbios', 'splitIrqchip']);
     if (firmwareSize === undefined)
       refuseOptions('without --bios, aarch64', options, ['flashSize', 'fwCfgFiles']);
     this.#options = options;
@@ -106,9 +106,10 @@ export class Aarch64Board implements Board {
         distributorAddress: gic.distributorAddress,
         redistributorAddress: gic.redistributorAddress(vcpuCount),
         cpuInterfaceAddress: gic.cpuInterface.address,
-        itsAddress: gic.itsAddress,
+        ...(its && { itsAddress: gic.itsAddress }),
         sources: SPI_COUNT,
       },
+      ...(nested && { nested }),
     };
     this.serialPorts = map.serialPorts;
     const { pciConfiguration } = map;

@@ -264,6 +264,15 @@ describe('the layout', () => {
     });
   });
 
+  it('has an interrupt translation service unless there is to be none', () => {
+    const itsOf = (its?: boolean) =>
+      new Aarch64Board({ ...options, ...(its !== undefined && { its }) }).vm.gic;
+    expect([itsOf(), itsOf(true)]).toEqual([itsOf(true), itsOf()]);
+    expect(itsOf()?.itsAddress).toBe(0x4000_0000);
+    expect(itsOf(false)).not.toHaveProperty('itsAddress');
+    expect(() => new Aarch64Board({ ...options, splitIrqchip: true })).toThrow(/--irqchip split/);
+  });
+
   it('has no two devices at one address, for any number of vCPUs', () => {
     const counts = fc.integer({ min: 1, max: 254 });
     fc.assert(

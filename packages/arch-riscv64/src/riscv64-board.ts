@@ -50,7 +50,7 @@ export class Riscv64Board implements Board {
 
   /** @throws MachineError UNSUPPORTED for what this board does not have, NO_ADDRESS_SPACE for too much memory */
   constructor(options: BoardOptions) {
-    const { ramSize, vcpuCount, addressBits } = options;
+    const { ramSize, vcpuCount, addressBits, nested } = options;
     refuseOptions('riscv64', options, [
       'firmwareSize',
       'flashSize',
@@ -58,6 +58,8 @@ export class Riscv64Board implements Board {
       'pci',
       'acpiTables',
       'smbios',
+      'splitIrqchip',
+      'its',
     ]);
     this.#options = options;
     this.vm = {
@@ -70,6 +72,7 @@ export class Riscv64Board implements Board {
         aplicAddress: APLIC_ADDRESS,
         aplicSources: APLIC_SOURCES,
       },
+      ...(nested && { nested }),
     };
     this.serialPorts = SERIAL_ADDRESSES.map((address, index) => ({
       kind: 'uart16550',

@@ -62,6 +62,7 @@ export const SERIAL_PORTS = [
   { address: 0x3e8, source: 4 },
   { address: 0x2e8, source: 3 },
 ] as const;
+export const TIMER_SOURCE = 0;
 export const RTC_SOURCE = 8;
 /** The interrupt of ACPI events (SCI). */
 export const SCI_SOURCE = 5;

@@ -71,7 +71,8 @@ export class X8664Board implements Board {
 
   /** @throws MachineError for options that make no machine */
   constructor(options: BoardOptions) {
-    const { vcpuCount, addressBits } = options;
+    const { vcpuCount, addressBits, splitIrqchip = false, nested = 'auto' } = options;
+    refuseOptions('x86_64', options, ['its']);
     if (vcpuCount > MAXIMUM_VCPUS) {
       throw new MachineError(
         'UNSUPPORTED',
@@ -81,7 +82,8 @@ export class X8664Board implements Board {
     if (options.firmwareSize === undefined) refuseOptions('without --bios, x86_64', options, ['flashSize']);
     this.#options = options;
     this.#map = memoryMap(options);
-    this.vm = { architecture: 'x86_64', ram: this.#map.ram, vcpuCount };
+    const irqchip = splitIrqchip ? 'split' : 'kernel';
+    this.vm = { architecture: 'x86_64', ram: this.#map.ram, vcpuCount, irqchip, nested };
     this.serialPorts = SERIAL_PORTS.map((port) => ({ kind: 'uart16550', space: 'pio', ...port }));
     const { configuration, lowWindow, highWindow, spareWindow, flash } = this.#map;
     this.flash = flash && { address: flash.start, ...FLASH_CHIPS };
@@ -105,11 +107,13 @@ export class X8664Board implements Board {
     environment: DeviceEnvironment,
     onFailure: (error: unknown) => void,
   ): PlatformDevices {
-    const { ramSize } = this.#options;
+    const { ramSize, splitIrqchip = false } = this.#options;
     const { lowRamEnd } = this.#map;
-    return platformDevices(environment, onFailure, this.#options, {
-      low: lowRamEnd,
-      high: ramSize - lowRamEnd,
+    return platformDevices(environment, onFailure, {
+      ...this.#options,
+      memory: { low: lowRamEnd, high: ramSize - lowRamEnd },
+      // The kernel has one beside the interrupt controllers that it has.
+      timer: splitIrqchip,
     });
   }
 

@@ -123,6 +123,12 @@ export interface BoardOptions {
     readonly configuration?: AddressRange;
   };
   readonly platform?: PlatformOptions;
+  /** Have only the local APICs of an x86_64 machine in the kernel: see `VmOptions.irqchip` of @tsvmm/hypervisor. */
+  readonly splitIrqchip?: boolean;
+  /** Have an interrupt translation service, without which an aarch64 machine has no message-signalled interrupts. */
+  readonly its?: boolean;
+  /** Whether the guest may be a hypervisor: what the board thinks best when left out. */
+  readonly nested?: NonNullable<VmOptions['nested']>;
   /** Files of ACPI tables: a DSDT or FACP replaces the machine's, the others are added. */
   readonly acpiTables?: readonly Uint8Array[];
   readonly smbios?: SmbiosOptions;

@@ -9,6 +9,8 @@ const OPTIONS = {
   pci: { name: 'PCI that can be moved', option: '--pci' },
   acpiTables: { name: 'ACPI', option: '--acpi-table' },
   smbios: { name: 'SMBIOS', option: '--smbios' },
+  splitIrqchip: { name: 'split interrupt controllers', option: '--irqchip split' },
+  its: { name: 'interrupt translation service', option: '--irqchip kernel[allow-vgic-its]' },
 } as const;
 
 /**

@@ -110,6 +110,20 @@ describe('options become a configuration', () => {
         },
       },
     ],
+    [['--irqchip', 'split'], { ...nothing, irqchip: { kind: 'split' } }],
+    [['--split-irqchip'], { ...nothing, irqchip: { kind: 'split' } }],
+    [['--irqchip', 'kernel'], { ...nothing, irqchip: { kind: 'kernel' } }],
+    [
+      ['--irqchip', 'kernel[allow-vgic-its=false]'],
+      { ...nothing, irqchip: { kind: 'kernel', allowVgicIts: false } },
+    ],
+    [
+      ['--irqchip', 'kernel[allow-vgic-its]'],
+      { ...nothing, irqchip: { kind: 'kernel', allowVgicIts: true } },
+    ],
+    [['--irqchip=userspace'], { ...nothing, irqchip: { kind: 'userspace' } }],
+    [['--nested', 'off'], { ...nothing, nested: 'off' }],
+    [['--nested', 'mode=on'], { ...nothing, nested: 'on' }],
     [['--hypervisor', 'soft'], { ...nothing, hypervisor: { kind: 'soft' } }],
     [['--hypervisor=auto'], { ...nothing, hypervisor: { kind: 'auto' } }],
     [['--hypervisor', 'kvm'], { ...nothing, hypervisor: { kind: 'kvm' } }],
@@ -206,6 +220,9 @@ describe('values that cannot be read', () => {
     [['--fw-cfg', 'name=a,path=f,string=s'], 'either path= or string='],
     [['--hypervisor', 'geniezone'], 'geniezone is not built yet. '],
     [['--hypervisor', 'sotf'], 'did you mean `soft`?'],
+    [['--irqchip', 'splitt'], 'did you mean `split`?'],
+    [['--irqchip', 'split[allow-vgic-its]'], '--irqchip: '],
+    [['--nested', 'yes'], '--nested: '],
     [['--name', ''], '--name needs a value that is not empty'],
   ])('%j', (args, text) => {
     expect(() => configurationOf(...args)).toThrow(UsageError);

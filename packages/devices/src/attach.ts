@@ -20,6 +20,12 @@ import { CmosRtc, type CmosRtcDescriptor } from './platform/cmos-rtc.ts';
 import { Debugcon, type DebugconDescriptor } from './platform/debugcon.ts';
 import { FwCfg, type FwCfgDescriptor } from './platform/fw-cfg.ts';
 import { I8042, type I8042Descriptor } from './platform/i8042.ts';
+import {
+  I8254,
+  type I8254Descriptor,
+  type SystemControlDescriptor,
+  SystemControlPort,
+} from './platform/i8254.ts';
 import { Pflash, type PflashDescriptor } from './platform/pflash.ts';
 import { PrimeCellRtc, type PrimeCellRtcDescriptor } from './platform/primecell-rtc.ts';
 import { Pl011, type Pl011Descriptor } from './serial/pl011.ts';
@@ -35,9 +41,11 @@ export type DeviceDescriptor =
   | DebugconDescriptor
   | FwCfgDescriptor
   | I8042Descriptor
+  | I8254Descriptor
   | PflashDescriptor
   | Pl011Descriptor
   | PrimeCellRtcDescriptor
+  | SystemControlDescriptor
   /** Configuration space: in memory as ECAM or CAM, or at ports 0xCF8 to 0xCFF. */
   | {
       readonly kind: 'pci-config';
@@ -113,12 +121,16 @@ function attachDevice(
       return attachFwCfg(descriptor, environment);
     case 'i8042':
       return new I8042(environment.reset);
+    case 'i8254':
+      return attachI8254(descriptor, environment);
     case 'pflash':
       return attachPflash(descriptor, environment);
     case 'pl011':
       return attachPl011(descriptor, environment);
     case 'primecell-rtc':
       return attachPrimeCellRtc(descriptor, environment);
+    case 'system-control':
+      return new SystemControlPort(attachI8254(descriptor.timer, environment));
     case 'pci-config': {
       const root = rootOf(descriptor.root);
       if (descriptor.mechanism === 'port-io') return new PciPortIo(root, environment.reset);
@@ -174,6 +186,11 @@ export function attachCmosRtc(descriptor: CmosRtcDescriptor, environment: Device
   return new CmosRtc(descriptor, environment.interrupts.line(descriptor.interrupt), {
     onAlarm: () => pm?.raiseRtcAlarm(),
   });
+}
+
+/** Makes the register half of an interval timer; the one that a `DeviceClock` gets is made the same way. */
+export function attachI8254(descriptor: I8254Descriptor, environment: DeviceEnvironment): I8254 {
+  return new I8254(descriptor, environment.interrupts.line(descriptor.interrupt));
 }
 
 /** Makes the register half of an Arm clock; the one that a `DeviceClock` gets is made the same way. */

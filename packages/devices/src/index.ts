@@ -2,6 +2,7 @@ export {
   attachAcpiPm,
   attachBus,
   attachCmosRtc,
+  attachI8254,
   attachPciRoot,
   attachPl011,
   attachPrimeCellRtc,
@@ -95,6 +96,18 @@ export {
   type FwCfgFile,
 } from './platform/fw-cfg.ts';
 export { I8042, I8042_LENGTH, I8042_PORT, type I8042Descriptor } from './platform/i8042.ts';
+export {
+  describeI8254,
+  I8254,
+  I8254_FREQUENCY,
+  I8254_LENGTH,
+  I8254_PORT,
+  type I8254Descriptor,
+  SYSTEM_CONTROL_LENGTH,
+  SYSTEM_CONTROL_PORT,
+  type SystemControlDescriptor,
+  SystemControlPort,
+} from './platform/i8254.ts';
 export { Pflash, type PflashDescriptor } from './platform/pflash.ts';
 export { PflashFile, type PflashOptions } from './platform/pflash-file.ts';
 export {

@@ -44,6 +44,7 @@ constexpr Call kCalls[] = {
     TSVMM_FIXED(KVM_SET_LAPIC, kVcpu),
     {"KVM_GET_NESTED_STATE", WithSize(KVM_GET_NESTED_STATE, 128), Kind::kVcpu, Shape::kSized, 0},
     {"KVM_SET_NESTED_STATE", WithSize(KVM_SET_NESTED_STATE, 128), Kind::kVcpu, Shape::kSized, 0},
+    TSVMM_FIXED(KVM_INTERRUPT, kVcpu),
     TSVMM_NUMBER(KVM_NMI, kVcpu),
     TSVMM_NUMBER(KVM_KVMCLOCK_CTRL, kVcpu),
     TSVMM_NUMBER(KVM_GET_TSC_KHZ, kVcpu),

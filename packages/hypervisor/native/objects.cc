@@ -115,6 +115,11 @@ Napi::Value AttachVm(const Napi::CallbackInfo& info) {
   return Hold(info.Env(), Find(info, 0, "attach", Kind::kVm));
 }
 
+/// shareVcpu(handle): a vCPU that another thread runs, to kick it.
+Napi::Value ShareVcpu(const Napi::CallbackInfo& info) {
+  return Hold(info.Env(), Find(info, 0, "attach", Kind::kVcpu));
+}
+
 /// handleOf(object): the number by which another thread finds a machine or vCPU.
 Napi::Value HandleOf(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), Held(info, 0, "attach")->handle);
@@ -192,6 +197,7 @@ void InitObjects(Napi::Object exports) {
   Export<CreateVcpu>(exports, "createVcpu");
   Export<CreateDevice>(exports, "createDevice");
   Export<AttachVm>(exports, "attachVm");
+  Export<ShareVcpu>(exports, "shareVcpu");
   Export<HandleOf>(exports, "handleOf");
   Export<Release>(exports, "release");
 }

@@ -108,15 +108,26 @@ Napi::Value AttachVcpu(const Napi::CallbackInfo& info) {
   return result;
 }
 
-/// requestStop(vcpu), from any thread. Whatever the vCPU's thread does, its next or current KVM_RUN fails with EINTR: a
-/// run that has not begun looks at immediate_exit, one that has is interrupted by the signal.
+/// Whatever the vCPU's thread does, its next or current KVM_RUN fails with EINTR: a run that has not begun looks at
+/// immediate_exit, one that has is interrupted by the signal.
+void Interrupt(const Vcpu& vcpu) {
+  ImmediateExit(vcpu).store(1);
+  const pid_t thread = vcpu.thread.load();
+  // A thread that has just ended is no error.
+  if (thread != 0) syscall(SYS_tgkill, getpid(), thread, KickSignal());
+}
+
+/// kick(vcpu), from any thread: makes the vCPU's thread look whether there is something to do.
+Napi::Value Kick(const Napi::CallbackInfo& info) {
+  Interrupt(*HeldAs<Vcpu>(info, 0, "tgkill", Kind::kVcpu));
+  return info.Env().Undefined();
+}
+
+/// requestStop(vcpu), from any thread: a kick, whose reason TakeStop finds.
 Napi::Value RequestStop(const Napi::CallbackInfo& info) {
   const auto vcpu = HeldAs<Vcpu>(info, 0, "tgkill", Kind::kVcpu);
   vcpu->stop.store(1);
-  ImmediateExit(*vcpu).store(1);
-  const pid_t thread = vcpu->thread.load();
-  // A thread that has just ended is no error.
-  if (thread != 0) syscall(SYS_tgkill, getpid(), thread, KickSignal());
+  Interrupt(*vcpu);
   return info.Env().Undefined();
 }
 
@@ -149,6 +160,7 @@ Napi::Value CompleteExit(const Napi::CallbackInfo& info) {
 
 void InitVcpu(Napi::Object exports) {
   Export<AttachVcpu>(exports, "attachVcpu");
+  Export<Kick>(exports, "kick");
   Export<RequestStop>(exports, "requestStop");
   Export<TakeStop>(exports, "takeStop");
   Export<CompleteExit>(exports, "completeExit");

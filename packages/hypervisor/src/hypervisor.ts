@@ -25,6 +25,12 @@ export interface VmOptions {
    * in huge pages where the host has them, of which a guest's boot touches hundreds instead of ten thousands.
    */
   readonly sharedMemory?: boolean;
+  /**
+   * Where an x86_64 machine's interrupt controllers are: all in the kernel with the 8254, which is so when left out, or
+   * `split`: only the local APICs there, 8259s and I/O APIC in this program, where a guest's faults in them stay. A machine
+   * that is split has no 8254 unless its board brings one.
+   */
+  readonly irqchip?: 'kernel' | 'split';
   /** Interrupt controllers of a riscv64 machine. */
   readonly aia?: AiaOptions;
   /** Interrupt controllers of an aarch64 machine. */

@@ -3,7 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { aarch64Cases } from '../src/conformance/aarch64-cases.ts';
 import { riscv64Cases } from '../src/conformance/riscv64-cases.ts';
 import { x86Cases } from '../src/conformance/x86_64-cases.ts';
+import type { VmOptions } from '../src/hypervisor.ts';
 import { KvmHypervisor } from '../src/kvm/kvm-hypervisor.ts';
+import type { Vm } from '../src/vm.ts';
 
 const CASES: Readonly<Partial<Record<NodeJS.Architecture, typeof x86Cases>>> = {
   x64: x86Cases,
@@ -11,6 +13,13 @@ const CASES: Readonly<Partial<Record<NodeJS.Architecture, typeof x86Cases>>> = {
   riscv64: riscv64Cases,
 };
 const cases = CASES[process.arch];
+
+/** KVM with the interrupt controllers of {@link VmOptions.irqchip}, whatever is asked for. */
+class SplitKvm extends KvmHypervisor {
+  override createVm(options: VmOptions): Promise<Vm> {
+    return super.createVm({ ...options, irqchip: 'split' });
+  }
+}
 
 // Where there is no KVM, its absence is what can be tested; test/kvm-hypervisor.test.ts has more of that.
 if (existsSync('/dev/kvm') && cases !== undefined) {
@@ -24,6 +33,17 @@ if (existsSync('/dev/kvm') && cases !== undefined) {
       });
     }
   });
+
+  if (process.arch === 'x64') {
+    describe('KVM with split interrupt controllers', () => {
+      for (const { name, run } of cases.filter(({ about }) => about === 'interrupts')) {
+        it(name, async () => {
+          using hypervisor = new SplitKvm();
+          await run(hypervisor);
+        });
+      }
+    });
+  }
 } else {
   it('is unavailable where its device is not', () => {
     expect(() => new KvmHypervisor()).toThrow(

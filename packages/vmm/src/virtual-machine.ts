@@ -1,5 +1,5 @@
 import { open, readFile } from 'node:fs/promises';
-import type { BootImage, BootRegisters, PlatformDevices } from '@tsvmm/arch';
+import type { BoardOptions, BootImage, BootRegisters, PlatformDevices } from '@tsvmm/arch';
 import { programUrl } from '@tsvmm/base';
 import {
   type ConsoleSize,
@@ -14,6 +14,7 @@ import {
 import { type Hypervisor, selectHypervisor, type VcpuStop, type Vm } from '@tsvmm/hypervisor';
 import { type ByteSource, kernelArchitecture } from '@tsvmm/kernel-loader';
 import { Balloon } from './balloon.ts';
+import type { IrqchipConfiguration } from './configuration/board.ts';
 import {
   type Architecture,
   type ResolvedConfiguration,
@@ -160,6 +161,7 @@ export class VirtualMachine implements AsyncDisposable {
     cleanup.use(hypervisor);
     log({ level: 'info', target: 'hypervisor', message: `the guest runs on ${reason}` });
     checkLimits(resolved, hypervisor);
+    checkIrqchip(resolved, hypervisor);
     const { pflash, fwCfg } = resolved;
     const flash = pflash && cleanup.use(openFlash(pflash));
     const board = new BoardOfArchitecture({
@@ -172,6 +174,8 @@ export class VirtualMachine implements AsyncDisposable {
       ...(resolved.pci && { pci: resolved.pci }),
       ...(resolved.smbios && { smbios: resolved.smbios }),
       platform: resolved.platform,
+      ...irqchipOptions(resolved.irqchip),
+      ...(resolved.nested && { nested: resolved.nested }),
       ...(resolved.acpiTables.length > 0 && {
         acpiTables: await Promise.all(resolved.acpiTables.map((path) => readFile(path))),
       }),
@@ -424,6 +428,26 @@ function checkLimits({ memory, cpus }: ResolvedConfiguration, hypervisor: Hyperv
       `the ${kind} hypervisor gives a guest up to ${maximumVcpus} CPUs, not ${cpus.count}`,
     );
   }
+}
+
+/** @throws ConfigurationError CONFLICT when the hypervisor has its interrupt controllers elsewhere */
+function checkIrqchip({ irqchip }: ResolvedConfiguration, { kind }: Hypervisor): void {
+  if (irqchip === undefined || (irqchip.kind === 'userspace') === (kind === 'soft')) return;
+  throw new ConfigurationError(
+    'CONFLICT',
+    'irqchip',
+    kind === 'soft'
+      ? 'software CPUs have all interrupt controllers in this process: userspace, or leave it out'
+      : 'KVM has at least the local interrupt controllers in the kernel: kernel, or on x86_64 split',
+  );
+}
+
+function irqchipOptions(
+  irqchip: IrqchipConfiguration | undefined,
+): Pick<BoardOptions, 'splitIrqchip' | 'its'> {
+  if (irqchip?.kind === 'split') return { splitIrqchip: true };
+  if (irqchip?.kind !== 'kernel' || irqchip.allowVgicIts === undefined) return {};
+  return { its: irqchip.allowVgicIts };
 }
 
 /** Opens the firmware or the kernel with its initrd, whichever the configuration has. */

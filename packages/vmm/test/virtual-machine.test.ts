@@ -119,6 +119,30 @@ describe('VirtualMachine', () => {
     }
   });
 
+  it('has all interrupt controllers in this process, and guests that are none themselves', async () => {
+    const machine = {
+      kernel: await kernel('irqchip.img', resetKernel(0, 0)),
+      serials: [{ type: 'sink' }],
+      hypervisor: { kind: 'soft' },
+    } as const;
+    for (const kind of ['kernel', 'split'] as const) {
+      await expect(VirtualMachine.create({ ...machine, irqchip: { kind } })).rejects.toMatchObject({
+        name: 'ConfigurationError',
+        option: 'irqchip',
+        message: expect.stringContaining('userspace'),
+      });
+    }
+    await expect(VirtualMachine.create({ ...machine, nested: 'on' })).rejects.toMatchObject({
+      name: 'HypervisorError',
+      code: 'UNSUPPORTED',
+    });
+    await using _vm = await VirtualMachine.create({
+      ...machine,
+      irqchip: { kind: 'userspace' },
+      nested: 'auto',
+    });
+  });
+
   it('says what to do about an image that does not fit or is broken off', async () => {
     const path = await kernel('truncated.img', resetKernel(0, 0));
     await truncate(path, 40);

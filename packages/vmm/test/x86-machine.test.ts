@@ -227,6 +227,16 @@ describe.runIf(process.arch === 'x64' && existsSync('/dev/kvm'))('an x86_64 mach
       { fwCfg: ['a', 'b'].map((text) => ({ name: 'name', string: text })) },
       { name: 'DeviceError', code: 'BAD_OPTION' },
     ],
+    [
+      'all interrupt controllers in this process',
+      { irqchip: { kind: 'userspace' } },
+      { name: 'ConfigurationError', option: 'irqchip', message: expect.stringContaining('split') },
+    ],
+    [
+      "aarch64's interrupt translation service",
+      { irqchip: { kind: 'kernel', allowVgicIts: true } },
+      { name: 'MachineError', code: 'UNSUPPORTED', message: expect.stringContaining('--irqchip') },
+    ],
   ])('is refused with %s', async (_, configuration, error) => {
     await expect(runKernel(bzImage(linux, true), configuration)).rejects.toMatchObject(error);
   });

@@ -1,4 +1,4 @@
-import { BUILT, deprecated, type OptionDefinition } from './definition.ts';
+import { BUILT, deprecated, key, type OptionDefinition } from './definition.ts';
 
 /** What executes the guest's instructions. */
 export const HYPERVISOR_OPTIONS: readonly OptionDefinition[] = [
@@ -16,5 +16,34 @@ export const HYPERVISOR_OPTIONS: readonly OptionDefinition[] = [
     value: 'PATH',
     help: "Path of KVM's device",
     availability: deprecated('--hypervisor kvm[device=PATH]'),
+  },
+  {
+    name: 'irqchip',
+    group: 'Hypervisor',
+    value: 'KIND',
+    help: 'Where interrupt controllers are: kernel (the default with KVM), split (x86_64: only the local APICs in the kernel) or userspace (software CPUs)',
+    keys: [
+      key(
+        'allow-vgic-its',
+        'true|false',
+        'kernel: have message-signalled interrupts on aarch64; default true',
+      ),
+    ],
+    example: '--irqchip split',
+    availability: BUILT,
+  },
+  {
+    name: 'split-irqchip',
+    group: 'Hypervisor',
+    help: 'Have only the local APICs in the kernel (x86_64)',
+    availability: deprecated('--irqchip split'),
+  },
+  {
+    name: 'nested',
+    group: 'Hypervisor',
+    value: '[mode=]MODE',
+    help: 'Whether the guest can run guests of its own: off, auto (if the host lets it) or on; default auto on x86_64, off elsewhere',
+    keys: [key('mode', 'MODE', 'off, auto or on')],
+    availability: BUILT,
   },
 ];

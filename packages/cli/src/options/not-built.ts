@@ -161,11 +161,6 @@ export const NOT_BUILT_OPTIONS: readonly OptionDefinition[] = [
     'unprotected-vm-with-firmware',
   ]),
 
-  ...unbuiltOptions('Hypervisor', 'Leave it out: the interrupt controller comes with the hypervisor.', [
-    'irqchip',
-  ]),
-  ...unbuiltOptions('Hypervisor', replacedBy('--irqchip split'), ['split-irqchip']),
-  ...unbuiltOptions('Hypervisor', 'Leave it out: the guest cannot run guests of its own.', ['nested']),
   ...unbuiltOptions('Hypervisor', 'Leave it out: no memory of the guest is read-only.', [
     'force-disable-readonly-mem',
   ]),

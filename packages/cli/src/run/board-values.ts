@@ -1,4 +1,4 @@
-import { number, optional, record, string, vector } from '@tsvmm/keyvalue';
+import { boolean, number, oneOf, optional, record, string, tagged, vector } from '@tsvmm/keyvalue';
 import type { BoardConfiguration, FwCfgConfiguration, PflashConfiguration } from '@tsvmm/vmm';
 import { UsageError } from '../errors.ts';
 import type { GivenOption } from '../parse.ts';
@@ -56,6 +56,19 @@ export function pciValue(given: GivenOption): NonNullable<BoardConfiguration['pc
     throw new UsageError('INVALID_VALUE', `${given.spelling}: a machine has either ecam or cam`);
   }
   return withoutUndefined({ memory: mem, configuration: ecam ?? cam });
+}
+
+/** --irqchip */
+export function irqchipValue(given: GivenOption): NonNullable<BoardConfiguration['irqchip']> {
+  const kernel = record({ 'allow-vgic-its': optional(boolean()) });
+  const { type, value } = read(given, tagged({ kernel, split: null, userspace: null }));
+  if (type !== 'kernel') return { kind: type };
+  return { kind: type, ...withoutUndefined({ allowVgicIts: value['allow-vgic-its'] }) };
+}
+
+/** --nested */
+export function nestedValue(given: GivenOption): NonNullable<BoardConfiguration['nested']> {
+  return read(given, record({ mode: oneOf('off', 'auto', 'on') })).mode;
 }
 
 type Defined<T> = { -readonly [K in keyof T]?: Exclude<T[K], undefined> };

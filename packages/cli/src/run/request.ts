@@ -18,7 +18,7 @@ import type {
 } from '@tsvmm/vmm';
 import { UsageError } from '../errors.ts';
 import type { CommandLine, GivenOption } from '../parse.ts';
-import { fwCfgValue, pciValue, pflashValue, smbiosValue } from './board-values.ts';
+import { fwCfgValue, irqchipValue, nestedValue, pciValue, pflashValue, smbiosValue } from './board-values.ts';
 import { inputValue, socketValue, touchValue } from './input-values.ts';
 import { sandboxValue } from './sandbox-value.ts';
 import {
@@ -68,6 +68,8 @@ interface Draft {
   pci?: NonNullable<BoardConfiguration['pci']>;
   i8042?: boolean;
   rtc?: boolean;
+  irqchip?: NonNullable<BoardConfiguration['irqchip']>;
+  nested?: NonNullable<BoardConfiguration['nested']>;
 }
 
 type ListField = 'params' | 'blocks' | 'scsiDisks' | 'serials' | 'inputs' | 'vhostUser';
@@ -197,6 +199,9 @@ export const HANDLERS: Readonly<Record<string, Handler>> = {
   pci: set('pci', pciValue),
   'no-i8042': set('i8042', () => false),
   'no-rtc': set('rtc', () => false),
+  irqchip: set('irqchip', irqchipValue),
+  'split-irqchip': set('irqchip', () => ({ kind: 'split' })),
+  nested: set('nested', nestedValue),
   'vhost-user': add('vhostUser', vhostUserValue),
   'vhost-user-connect-timeout-ms': set('vhostUserConnectTimeLimit', connectTimeLimitValue),
   'disable-sandbox': SANDBOX,

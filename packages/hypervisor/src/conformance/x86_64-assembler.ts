@@ -44,6 +44,9 @@ export const sti = [0xfb];
 export const ud2 = [0x0f, 0x0b];
 /** `jmp` to a distance in bytes, counted from the end of these two. */
 export const jumpShort = (distance: number) => [0xeb, distance & 0xff];
+/** `test eax, eax`, and `jz` to such a distance. */
+export const testEax = [0x85, 0xc0];
+export const jumpIfZero = (distance: number) => [0x74, distance & 0xff];
 /** `jmp` to itself. */
 export const spinHere = jumpShort(-2);
 /** Waits for interrupts for ever. */

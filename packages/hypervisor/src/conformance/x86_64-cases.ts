@@ -10,6 +10,7 @@ import {
   idle,
   inAl,
   inAx,
+  jumpIfZero,
   load8,
   load16,
   load32,
@@ -28,6 +29,7 @@ import {
   store16,
   store32,
   store64,
+  testEax,
   ud2,
   X86,
 } from './x86_64-assembler.ts';
@@ -36,11 +38,13 @@ import {
   createMachine,
   DEVICE,
   enableLocalApic,
+  enablePics,
   LOCAL_APIC,
   MODE_16,
   MODE_32,
   MODE_64,
   onInterrupt,
+  outByte,
   poke,
   routePin,
   tellDevice,
@@ -214,6 +218,7 @@ export const x86Cases: readonly ConformanceCase[] = [
   },
   {
     name: 'a halted vCPU stops when asked',
+    about: 'interrupts',
     run: withMachine(MODE_32, async (machine) => {
       machine.load(code(tellDevice, idle));
       const vcpu = machine.start(0);
@@ -243,6 +248,7 @@ export const x86Cases: readonly ConformanceCase[] = [
   },
   {
     name: 'an MSI wakes the vCPU it is sent to',
+    about: 'interrupts',
     run: withMachine(MODE_32, async (machine) => {
       onInterrupt(machine, 0x31);
       machine.load(code(enableLocalApic, tellDevice, sti, idle));
@@ -254,6 +260,7 @@ export const x86Cases: readonly ConformanceCase[] = [
   },
   {
     name: 'a wired interrupt arrives as the guest has routed it',
+    about: 'interrupts',
     run: withMachine(MODE_32, async (machine) => {
       onInterrupt(machine, 0x32);
       machine.load(code(enableLocalApic, routePin(5, 0x32), tellDevice, sti, idle));
@@ -269,6 +276,7 @@ export const x86Cases: readonly ConformanceCase[] = [
   },
   {
     name: 'a level-triggered line that stays up interrupts again',
+    about: 'interrupts',
     run: withMachine(MODE_32, async (machine) => {
       onInterrupt(machine, 0x33);
       machine.load(code(enableLocalApic, routePin(6, 0x33, true), tellDevice, sti, idle));
@@ -279,6 +287,44 @@ export const x86Cases: readonly ConformanceCase[] = [
       assert.deepEqual(await vcpu.exit(), interrupted(0x33));
       assert.deepEqual(await vcpu.exit(), interrupted(0x33));
       line.set(false);
+    }),
+  },
+  {
+    name: "the 8259s interrupt the first vCPU with their own vectors, and again after the interrupt's end",
+    about: 'interrupts',
+    run: withMachine(MODE_32, async (machine) => {
+      onInterrupt(machine, 0x24, outByte(0x20, 0x20));
+      onInterrupt(machine, 0x2a, [...outByte(0xa0, 0x20), ...outByte(0x20, 0x20)]);
+      machine.load(code(enableLocalApic, enablePics, tellDevice, sti, idle));
+      const vcpu = machine.start(0);
+      await vcpu.exit();
+      for (const [source, vector] of [
+        [4, 0x24],
+        [10, 0x2a],
+        [4, 0x24],
+        [10, 0x2a],
+      ] as const) {
+        const line = machine.vm.interrupts.line(source);
+        line.set(true);
+        assert.deepEqual(await vcpu.exit(), interrupted(vector));
+        line.set(false);
+      }
+    }),
+  },
+  {
+    name: 'what the 8259s have for a guest that takes no interrupts waits until it does',
+    about: 'interrupts',
+    run: withMachine(MODE_32, async (machine) => {
+      onInterrupt(machine, 0x24);
+      const go = 0x2000;
+      const waitForGo = [...mov32(bx, go), ...load32(bx), ...testEax, ...jumpIfZero(-6)];
+      machine.load(code(enableLocalApic, enablePics, tellDevice, waitForGo, poke(DEVICE + 4, 2), sti, idle));
+      const vcpu = machine.start(0);
+      await vcpu.exit();
+      machine.vm.interrupts.line(4).set(true);
+      machine.load(Uint8Array.of(1), go);
+      assert.deepEqual(await vcpu.exit(), write(4, 4, 2));
+      assert.deepEqual(await vcpu.exit(), interrupted(0x24));
     }),
   },
   {
@@ -320,6 +366,7 @@ export const x86Cases: readonly ConformanceCase[] = [
   },
   {
     name: 'an interrupt event sends its MSI',
+    about: 'interrupts',
     run: withMachine(MODE_32, async (machine) => {
       using event = EventFd.create();
       using other = EventFd.create();
@@ -339,6 +386,7 @@ export const x86Cases: readonly ConformanceCase[] = [
   },
   {
     name: 'an interrupt event pulses its line',
+    about: 'interrupts',
     run: withMachine(MODE_32, async (machine) => {
       using event = EventFd.create();
       using _registration = machine.vm.registerInterruptEvent(event, { kind: 'line', source: 7 });
@@ -354,6 +402,7 @@ export const x86Cases: readonly ConformanceCase[] = [
   },
   {
     name: 'an interrupt event whose line is resampled tells when the guest has ended the interrupt',
+    about: 'interrupts',
     requires: 'interrupt-resampling',
     run: withMachine(MODE_32, async (machine) => {
       using event = EventFd.create();
@@ -372,6 +421,7 @@ export const x86Cases: readonly ConformanceCase[] = [
   },
   {
     name: 'an interrupt event that was undone does nothing',
+    about: 'interrupts',
     run: withMachine(MODE_32, async (machine) => {
       using event = EventFd.create();
       const registration = machine.vm.registerInterruptEvent(event, { kind: 'line', source: 7 });
@@ -390,6 +440,7 @@ export const x86Cases: readonly ConformanceCase[] = [
   },
   {
     name: 'other vCPUs wait until the guest starts them',
+    about: 'interrupts',
     run: withMachine(
       MODE_32,
       async (machine) => {

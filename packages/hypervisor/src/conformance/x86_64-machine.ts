@@ -141,8 +141,23 @@ export const tellDevice = poke(DEVICE, 1);
 /** Turns the local APIC on (spurious vector 0xff). */
 export const enableLocalApic = poke(LOCAL_APIC + 0xf0, 0x1ff);
 
+/** Writes a byte to a port. */
+export function outByte(port: number, value: number): number[] {
+  return [...mov32(X86.dx, port), ...movAl(value), ...outAl];
+}
+
 /** Masks all inputs of the two 8259s, which are wired to the same lines. */
-const maskPics = [0x21, 0xa1].flatMap((port) => [...mov32(X86.dx, port), ...movAl(0xff), ...outAl]);
+const maskPics = [0x21, 0xa1].flatMap((port) => outByte(port, 0xff));
+
+/** Gives the 8259s vectors from 0x20 on, and lets inputs 4 and 10 through; the local APIC takes what they have. */
+export const enablePics = [
+  ...[0x11, 0x20, 0x04, 0x01].flatMap((word, index) => outByte(index === 0 ? 0x20 : 0x21, word)),
+  ...[0x11, 0x28, 0x02, 0x01].flatMap((word, index) => outByte(index === 0 ? 0xa0 : 0xa1, word)),
+  ...outByte(0x21, 0xff & ~(1 << 4) & ~(1 << 2)),
+  ...outByte(0xa1, 0xff & ~(1 << 2)),
+  // LINT0: ExtINT.
+  ...poke(LOCAL_APIC + 0x350, 0x700),
+];
 
 /** Sends what comes in at a pin of the I/O APIC to vCPU 0, and only there. */
 export function routePin(pin: number, vector: number, levelTriggered = false): number[] {

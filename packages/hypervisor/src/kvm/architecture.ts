@@ -1,9 +1,11 @@
+import type { EventFd } from '@tsvmm/base';
 import { HypervisorError } from '../errors.ts';
 import type { Architecture, RamRegion, VmOptions } from '../hypervisor.ts';
 import type { Platform } from '../platform.ts';
 import type { ExitHandler, VcpuRegisters, VcpuStop } from '../vcpu.ts';
+import type { InterruptLine } from '../vm.ts';
 import { aarch64 } from './aarch64/aarch64.ts';
-import type { GsiRoute } from './gsi-routes.ts';
+import type { GsiRoute, GsiRoutes } from './gsi-routes.ts';
 import type { NativeSystem, NativeVcpu, NativeVm } from './native.ts';
 import { riscv64 } from './riscv64/riscv64.ts';
 import { x86_64 } from './x86_64/x86-64.ts';
@@ -24,6 +26,27 @@ export interface MachineParts {
   readonly system: NativeSystem;
   readonly vm: NativeVm;
   readonly options: VmOptions;
+  readonly routes: GsiRoutes;
+}
+
+/** A vCPU on the thread that runs it. */
+export interface VcpuParts {
+  readonly id: number;
+  readonly vcpu: NativeVcpu;
+  /** What it shares with the kernel. */
+  readonly pages: ArrayBuffer;
+  /** What calls of the guest may point at. */
+  readonly ram: readonly RamRegion[];
+  /** {@link UserControllers.descriptor} of the machine's. */
+  readonly controllers: unknown;
+}
+
+/** Interrupt controllers that are not in the kernel, on one of the machine's threads. */
+export interface UserControllers extends Disposable {
+  /** Plain data from which other threads attach to them. */
+  readonly descriptor: unknown;
+  /** The wire of a source that is there. */
+  line(source: number): InterruptLine;
 }
 
 /** Wired interrupts by the numbers that the contract gives them, which are their GSIs. */
@@ -44,6 +67,10 @@ export interface KernelDevices extends Disposable {
   readonly hasLinePulses: boolean;
   /** Whether somebody takes MSIs. */
   readonly hasMessages: boolean;
+  /** The interrupt controllers that are not in the kernel, if there are any. */
+  readonly controllers?: UserControllers;
+  /** Raises a line until its interrupt has been ended, then signals `resample`: where the kernel does not. */
+  raiseUntilEnded?(source: number, event: EventFd, resample: EventFd): Disposable;
   /** Reads them. No vCPU may run. */
   saveState(): KvmState;
   /** Writes them to a machine made with the same options. No vCPU may have run. */
@@ -51,7 +78,11 @@ export interface KernelDevices extends Disposable {
 }
 
 /** What the exits that only one architecture has are handled with. */
-export interface ArchitectureExits {
+export interface ArchitectureExits extends Partial<Disposable> {
+  /** The vCPU is about to run: who handles accesses, which is the given one after what is the architecture's own. */
+  handlerBefore?(handler: ExitHandler): ExitHandler;
+  /** Somebody has kicked the vCPU, but not to stop it. */
+  interrupted?(): void;
   /** @returns why the vCPU stops, `resume` when it goes on, undefined for an exit that is not this architecture's */
   handle(reason: number, handler: ExitHandler): VcpuStop | 'resume' | undefined;
 }
@@ -73,6 +104,8 @@ export interface KvmArchitecture {
   prepareVcpu(parts: MachineParts, vcpu: NativeVcpu, id: number): void;
   /** Creates what needs all vCPUs to be there. */
   completeVm(parts: MachineParts, vcpus: readonly NativeVcpu[]): KernelDevices;
+  /** Attaches to interrupt controllers that are not in the kernel; only where there can be such. */
+  attachControllers?(descriptor: unknown): UserControllers;
   /** What KVM_IRQ_LINE calls a wired interrupt. */
   lineInput(source: number): number;
   /**
@@ -82,8 +115,7 @@ export interface KvmArchitecture {
    */
   privateLineInput(vcpu: number, source: number): number;
   registers(vcpu: NativeVcpu): KvmRegisters;
-  /** @param pages what the vCPU shares with the kernel */
-  exits(pages: ArrayBuffer, ram: readonly RamRegion[]): ArchitectureExits;
+  exits(parts: VcpuParts): ArchitectureExits;
   /** The vCPU is about to go on after its run was stopped, for a time that the guest must not take for a lock-up. */
   resume(vcpu: NativeVcpu): void;
   /** Numbers of the registers that are saved one by one. */

@@ -1,7 +1,12 @@
 import { HypervisorError } from '../errors.ts';
 import type { Architecture } from '../hypervisor.ts';
 import type { InterruptLine, Interrupts, MsiSender } from '../vm.ts';
-import { architectureOf, type KvmArchitecture, type LineRange } from './architecture.ts';
+import {
+  architectureOf,
+  type KvmArchitecture,
+  type LineRange,
+  type UserControllers,
+} from './architecture.ts';
 import { callStructure, KvmError, type NativeVm, native } from './native.ts';
 
 /** What a thread needs to raise the machine's interrupts. */
@@ -9,27 +14,44 @@ export interface KvmInterruptsBackEnd {
   readonly handle: number;
   readonly lines: LineRange;
   readonly vcpuCount: number;
+  /** Interrupt controllers that are not in the kernel. */
+  readonly controllers: unknown;
 }
 
-/** The in-kernel interrupt controllers, on one of the machine's threads. */
+/** What a machine's threads raise its interrupts with. */
+interface KvmInterruptsParts extends Omit<KvmInterruptsBackEnd, 'handle' | 'controllers'> {
+  readonly vm: NativeVm;
+  readonly architecture: KvmArchitecture;
+  readonly controllers: UserControllers | undefined;
+}
+
+/** The interrupt controllers, on one of the machine's threads. */
 export class KvmInterrupts implements Interrupts {
   readonly msi: MsiSender;
   readonly #vm: NativeVm;
   readonly #architecture: KvmArchitecture;
   readonly #lines: LineRange;
   readonly #vcpuCount: number;
+  readonly #controllers: UserControllers | undefined;
 
-  constructor(vm: NativeVm, architecture: KvmArchitecture, lines: LineRange, vcpuCount: number) {
+  constructor({ vm, architecture, lines, vcpuCount, controllers }: KvmInterruptsParts) {
     this.#vm = vm;
     this.#architecture = architecture;
     this.#lines = lines;
     this.#vcpuCount = vcpuCount;
+    this.#controllers = controllers;
     this.msi = new KvmMsiSender(vm);
   }
 
-  static attach(architecture: Architecture, backEnd: KvmInterruptsBackEnd): KvmInterrupts {
-    const { handle, lines, vcpuCount } = backEnd;
-    return new KvmInterrupts(native().attachVm(handle), architectureOf(architecture), lines, vcpuCount);
+  static attach(name: Architecture, backEnd: KvmInterruptsBackEnd): KvmInterrupts {
+    const { handle, controllers, ...rest } = backEnd;
+    const architecture = architectureOf(name);
+    return new KvmInterrupts({
+      ...rest,
+      vm: native().attachVm(handle),
+      architecture,
+      controllers: controllers === undefined ? undefined : architecture.attachControllers?.(controllers),
+    });
   }
 
   line(source: number): InterruptLine {
@@ -40,6 +62,7 @@ export class KvmInterrupts implements Interrupts {
         `there is no interrupt source ${source}: they are numbered from ${first} to ${first + count - 1}`,
       );
     }
+    if (this.#controllers !== undefined) return this.#controllers.line(source);
     return new KvmLine(this.#vm, this.#architecture.lineInput(source));
   }
 
@@ -55,7 +78,7 @@ export class KvmInterrupts implements Interrupts {
 const VALID_DEVICE_ID = 1;
 
 /** KVM_SIGNAL_MSI (`struct kvm_msi`). */
-class KvmMsiSender implements MsiSender {
+export class KvmMsiSender implements MsiSender {
   readonly #vm: NativeVm;
   readonly #message = Uint32Array.of(0, 0, 0, VALID_DEVICE_ID, 0, 0, 0, 0);
   readonly #bytes = new Uint8Array(this.#message.buffer);

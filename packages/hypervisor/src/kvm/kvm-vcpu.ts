@@ -27,6 +27,8 @@ export interface KvmVcpuBackEnd {
   readonly stateRegisters: Uint32Array;
   /** What calls of the guest may point at. */
   readonly ram: readonly RamRegion[];
+  /** Interrupt controllers that are not in the kernel. */
+  readonly controllers: unknown;
 }
 
 /** One vCPU of KVM's, on the thread that runs it. */
@@ -56,7 +58,7 @@ export class KvmVcpu implements Vcpu {
     this.#words = new Uint32Array(pages);
     this.#mmio = new Mmio(pages, access);
     this.#portIo = new PortIo(pages, access);
-    this.#exits = this.#architecture.exits(pages, backEnd.ram);
+    this.#exits = this.#architecture.exits({ ...backEnd, id, vcpu, pages });
     this.#commonExits = new CommonExits(pages);
     this.#registers = this.#architecture.registers(vcpu);
   }
@@ -67,8 +69,9 @@ export class KvmVcpu implements Vcpu {
     return this.#registers;
   }
 
-  run(handler: ExitHandler): VcpuStop {
+  run(accesses: ExitHandler): VcpuStop {
     this.#checkOpen();
+    const handler = this.#exits.handlerBefore?.(accesses) ?? accesses;
     this.#registers.flush();
     this.#registers.invalidate();
     const attached = this.#attached;
@@ -98,6 +101,7 @@ export class KvmVcpu implements Vcpu {
           this.#wasStopped = true;
           return { reason: 'stopped', detail: 'as requested' };
         }
+        this.#exits.interrupted?.();
       } else {
         return { reason: 'error', detail: `KVM_RUN failed: ${getSystemErrorName(-error)}` };
       }
@@ -128,6 +132,7 @@ export class KvmVcpu implements Vcpu {
   [Symbol.dispose](): void {
     if (this.#isOpen) {
       this.#isOpen = false;
+      this.#exits[Symbol.dispose]?.();
       native().release(this.#attached.vcpu);
     }
   }

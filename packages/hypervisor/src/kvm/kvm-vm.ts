@@ -75,7 +75,8 @@ export class KvmVm implements Vm {
     }
     for (const region of options.regions ?? []) this.#slots.add(region);
     // All vCPUs now: most interrupt controllers are made for those that are there.
-    const parts: MachineParts = { system, vm: this.#vm, options };
+    this.#routes = GsiRoutes.create(this.#vm, extension(this.#vm, Capability.irqRouting, true));
+    const parts: MachineParts = { system, vm: this.#vm, options, routes: this.#routes };
     architecture.prepareVm(parts);
     this.#vcpus = Array.from({ length: options.vcpuCount }, (_, id) => {
       const vcpu = cleanup.adopt(native().createVcpu(this.#vm, id), native().release);
@@ -84,10 +85,10 @@ export class KvmVm implements Vm {
     });
     this.#stateRegisters = architecture.stateRegisters(system);
     this.#devices = cleanup.use(architecture.completeVm(parts, this.#vcpus));
-    const { routes, firstFreeGsi, lines } = this.#devices;
-    const capacity = extension(this.#vm, Capability.irqRouting, true);
-    this.#routes = new GsiRoutes(this.#vm, routes, firstFreeGsi, capacity);
-    this.interrupts = new KvmInterrupts(this.#vm, architecture, lines, options.vcpuCount);
+    const { routes, firstFreeGsi, lines, controllers } = this.#devices;
+    this.#routes.reserve(routes, firstFreeGsi);
+    const { vcpuCount } = options;
+    this.interrupts = new KvmInterrupts({ vm: this.#vm, architecture, lines, vcpuCount, controllers });
     cleanup.move();
   }
 
@@ -104,6 +105,7 @@ export class KvmVm implements Vm {
       handle: native().handleOf(this.#vm),
       lines: this.#devices.lines,
       vcpuCount: this.#options.vcpuCount,
+      controllers: this.#devices.controllers?.descriptor,
     };
     return { kind: 'kvm', architecture: this.architecture, backEnd };
   }
@@ -121,6 +123,7 @@ export class KvmVm implements Vm {
       handle: native().handleOf(vcpu),
       stateRegisters: this.#stateRegisters,
       ram: this.#options.ram,
+      controllers: this.#devices.controllers?.descriptor,
     };
     const descriptor: VcpuDescriptor = { kind: 'kvm', architecture: this.architecture, id, backEnd };
     return { id, descriptor, transfer: [], requestStop: () => this.#requestStop(vcpu) };
@@ -157,6 +160,9 @@ export class KvmVm implements Vm {
       // Throws for a line that is not there.
       const line = this.interrupts.line(target.source);
       if (target.resample === undefined && !this.#devices.hasLinePulses) return this.#watch(event, line);
+      if (target.resample !== undefined && this.#devices.raiseUntilEnded !== undefined) {
+        return this.#tracked(this.#devices.raiseUntilEnded(target.source, event, target.resample));
+      }
       const flags = target.resample === undefined ? 0 : IRQFD_RESAMPLE;
       this.#irqFd(descriptor, target.source, flags, target.resample?.descriptor.number ?? 0);
       return this.#undo(() => this.#irqFd(descriptor, target.source, IRQFD_DEASSIGN, 0));
@@ -222,10 +228,16 @@ export class KvmVm implements Vm {
 
   /** Pulses a line from this thread, as an irqfd does in the kernel where it does. */
   #watch(event: EventFd, line: InterruptLine): Disposable {
-    const watcher = event.onReadable(() => {
-      line.set(true);
-      line.set(false);
-    });
+    return this.#tracked(
+      event.onReadable(() => {
+        line.set(true);
+        line.set(false);
+      }),
+    );
+  }
+
+  /** What ends with the machine at the latest. */
+  #tracked(watcher: Disposable): Disposable {
     this.#watchers.add(watcher);
     return {
       [Symbol.dispose]: () => {

@@ -61,6 +61,7 @@ export type StructureCall =
   | 'KVM_SET_PIT2'
   | 'KVM_GET_IRQCHIP'
   | 'KVM_SET_IRQCHIP'
+  | 'KVM_INTERRUPT'
   | 'KVM_GET_REGS'
   | 'KVM_SET_REGS'
   | 'KVM_GET_SREGS'
@@ -104,6 +105,7 @@ export interface Native {
   createDevice(vm: NativeVm, type: number): NativeDevice;
   attachVm(handle: number): NativeVm;
   attachVcpu(handle: number): AttachedVcpu;
+  shareVcpu(handle: number): NativeVcpu;
   handleOf(object: NativeVm | NativeVcpu): number;
   release(object: NativeObject): void;
 
@@ -134,6 +136,7 @@ export interface Native {
   removeMemory(vm: NativeVm, slot: number): void;
   dirtyLog(vm: NativeVm, slot: number, bitmap: Uint8Array): void;
 
+  kick(vcpu: NativeVcpu): void;
   requestStop(vcpu: NativeVcpu): void;
   takeStop(vcpu: NativeVcpu): boolean;
   completeExit(vcpu: NativeVcpu): void;
@@ -245,6 +248,7 @@ export const Capability = {
   setIdentityMapAddress: 37,
   tscDeadlineTimer: 72,
   signalMsi: 77,
+  splitIrqchip: 121,
   readOnlyMemory: 81,
   irqfdResample: 82,
   ioeventfdAnyLength: 122,

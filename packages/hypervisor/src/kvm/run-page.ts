@@ -1,6 +1,8 @@
 /** Byte offsets in `struct kvm_run` (<linux/kvm.h>), which a vCPU shares with the kernel. */
 export const RunPage = {
+  requestInterruptWindow: 0,
   exitReason: 8,
+  readyForInterruptInjection: 12,
   /** The union of what the exits say begins here. */
   exit: 32,
 
@@ -17,6 +19,7 @@ export const RunPage = {
   internalSuberror: 32,
   internalDataCount: 36,
   internalData: 40,
+  ioapicEoiVector: 32,
   systemEventType: 32,
   systemEventDataCount: 36,
   systemEventData: 40,
@@ -39,6 +42,7 @@ export const Exit = {
   intr: 10,
   internalError: 17,
   systemEvent: 24,
+  ioapicEoi: 26,
   armNoSyndrome: 28,
   riscvSbi: 35,
   memoryFault: 39,

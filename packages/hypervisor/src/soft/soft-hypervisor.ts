@@ -20,7 +20,7 @@ export class SoftHypervisor implements Hypervisor {
   }
 
   async createVm(options: VmOptions): Promise<Vm> {
-    const { architecture, vcpuCount, aia } = options;
+    const { architecture, vcpuCount, aia, nested } = options;
     if (!this.architectures.includes(architecture)) {
       throw new HypervisorError(
         'UNSUPPORTED',
@@ -38,6 +38,12 @@ export class SoftHypervisor implements Hypervisor {
       throw new HypervisorError(
         'NO_RESOURCES',
         `${ram / 2 ** 20} MiB of memory: the software hypervisor has room for ${this.maximumRam / 2 ** 20} MiB`,
+      );
+    }
+    if (nested === 'on') {
+      throw new HypervisorError(
+        'UNSUPPORTED',
+        'software CPUs do not have the hypervisor extension: leave nesting off',
       );
     }
     if (aia === undefined) {

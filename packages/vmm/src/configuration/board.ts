@@ -1,5 +1,5 @@
 import type { BoardOptions, PlatformOptions, SmbiosOptions } from '@tsvmm/arch';
-import { checkPath } from './checks.ts';
+import { checkPath, checkWord } from './checks.ts';
 import type { VirtualMachineConfiguration } from './configuration.ts';
 import { ConfigurationError } from './error.ts';
 
@@ -25,6 +25,21 @@ export type FwCfgConfiguration =
   /** With this text. */
   | { readonly name: string; readonly string: string };
 
+/** Where a machine's interrupt controllers are. */
+export type IrqchipConfiguration =
+  /** All in the kernel; on aarch64 with an interrupt translation service unless `allowVgicIts` is false. */
+  | { readonly kind: 'kernel'; readonly allowVgicIts?: boolean }
+  /** x86_64: only the local APICs in the kernel, the others and the interval timer in this process. */
+  | { readonly kind: 'split' }
+  /** All in this process, as those of software CPUs are. */
+  | { readonly kind: 'userspace' };
+
+const IRQCHIPS = ['kernel', 'split', 'userspace'] as const;
+const NESTED = ['off', 'auto', 'on'] as const;
+
+/** Whether a guest may be a hypervisor: `auto` where the host allows it. */
+export type Nested = (typeof NESTED)[number];
+
 /** What a board may have besides what all machines have. A board refuses what it has not. */
 export interface BoardConfiguration {
   /** Path of a BIOS or UEFI image to start from, instead of a kernel. */
@@ -43,6 +58,10 @@ export interface BoardConfiguration {
   readonly i8042?: boolean;
   /** Have a real time clock; default true. */
   readonly rtc?: boolean;
+  /** Where interrupt controllers are; the hypervisor's default when left out. */
+  readonly irqchip?: IrqchipConfiguration;
+  /** Whether the guest may be a hypervisor; default `auto` on x86_64, `off` elsewhere. */
+  readonly nested?: Nested;
 }
 
 /** The same with nothing left open. */
@@ -54,6 +73,8 @@ export interface ResolvedBoard {
   readonly smbios: SmbiosOptions | undefined;
   readonly pci: BoardOptions['pci'];
   readonly platform: PlatformOptions;
+  readonly irqchip: IrqchipConfiguration | undefined;
+  readonly nested: Nested | undefined;
 }
 
 /**
@@ -72,6 +93,8 @@ export function resolveBoard(configuration: VirtualMachineConfiguration): Resolv
     pci,
     i8042 = true,
     rtc = true,
+    irqchip,
+    nested,
   } = configuration;
   if (bios === undefined && kernel === undefined) {
     throw new ConfigurationError('INVALID_VALUE', 'kernel', 'a machine needs a kernel, or firmware (bios)');
@@ -99,7 +122,14 @@ export function resolveBoard(configuration: VirtualMachineConfiguration): Resolv
       ...(pci.configuration && { configuration: range(pci.configuration) }),
     },
     platform: { i8042, rtc },
+    irqchip: irqchip && resolveIrqchip(irqchip),
+    nested: nested && checkWord('nested', nested, NESTED, 'nesting'),
   };
+}
+
+function resolveIrqchip(irqchip: IrqchipConfiguration): IrqchipConfiguration {
+  checkWord('irqchip', irqchip.kind, IRQCHIPS, 'the place of interrupt controllers');
+  return irqchip;
 }
 
 function range({ start, size }: RangeConfiguration): { readonly start: number; readonly end: number } {

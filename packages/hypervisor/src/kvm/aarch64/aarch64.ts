@@ -143,7 +143,7 @@ export const aarch64: KvmArchitecture = {
   },
 
   registers: (vcpu) => new Aarch64Registers(vcpu),
-  exits: (pages) => new Aarch64Exits(pages),
+  exits: ({ pages }) => new Aarch64Exits(pages),
   resume: () => {},
   stateRegisters: () => new Uint32Array(),
   saveVcpu,

@@ -107,7 +107,7 @@ export const riscv64: KvmArchitecture = {
   },
 
   registers: (vcpu) => new Riscv64Registers(vcpu),
-  exits: (pages, ram) => new Riscv64Exits(pages, ram),
+  exits: ({ pages, ram }) => new Riscv64Exits(pages, ram),
   resume: () => {},
   stateRegisters: () => new Uint32Array(),
   saveVcpu,

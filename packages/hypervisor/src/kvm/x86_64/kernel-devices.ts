@@ -1,11 +1,11 @@
+import { PIC_PINS } from '../../pc/i8259.ts';
+import { IO_APIC_PINS } from '../../pc/io-apic.ts';
 import type { KernelDevices, KvmState } from '../architecture.ts';
 import type { GsiRoute } from '../gsi-routes.ts';
 import { callStructure, type NativeVm } from '../native.ts';
 import { partOf, restorePart, type StatePart, savePart } from '../saved-state.ts';
+import { restoreClock, saveClock } from './clock.ts';
 
-/** Pins of the I/O APIC, which are the GSIs; the first 16 are also inputs of the two 8259s. */
-const IOAPIC_PINS = 24;
-const PIC_PINS = 16;
 /** KVM_IRQCHIP_* */
 const PIC_MASTER = 0;
 const PIC_SLAVE = 1;
@@ -16,14 +16,11 @@ const IRQCHIP_SIZE = 520;
 const CHIPS = { firstPic: PIC_MASTER, secondPic: PIC_SLAVE, ioApic: IOAPIC } as const;
 
 const TIMER: StatePart = { get: 'KVM_GET_PIT2', set: 'KVM_SET_PIT2', size: 112 };
-const CLOCK: StatePart = { get: 'KVM_GET_CLOCK', set: 'KVM_SET_CLOCK', size: 48 };
-/** `flags` of `struct kvm_clock_data`: of what KVM_GET_CLOCK says, only the clock itself can be set. */
-const CLOCK_FLAGS = 8;
 
 /** The routes that KVM_CREATE_IRQCHIP makes: each interrupt goes to the 8259 that has it, and to the I/O APIC. */
 function defaultRoutes(): readonly GsiRoute[] {
   const routes: GsiRoute[] = [];
-  for (let gsi = 0; gsi < IOAPIC_PINS; gsi++) {
+  for (let gsi = 0; gsi < IO_APIC_PINS; gsi++) {
     // Input 2 of the first 8259 is the second one.
     if (gsi < PIC_PINS && gsi !== 2) {
       routes.push({ gsi, kind: 'irqchip', chip: gsi < 8 ? PIC_MASTER : PIC_SLAVE, pin: gsi % 8 });
@@ -36,9 +33,9 @@ function defaultRoutes(): readonly GsiRoute[] {
 /** 8259s, I/O APIC and 8254 in the kernel, and the clock that KVM shows to guests. */
 export class X86KernelDevices implements KernelDevices {
   readonly platform = { architecture: 'x86_64' } as const;
-  readonly lines = { first: 0, count: IOAPIC_PINS };
+  readonly lines = { first: 0, count: IO_APIC_PINS };
   readonly routes = defaultRoutes();
-  readonly firstFreeGsi = IOAPIC_PINS;
+  readonly firstFreeGsi = IO_APIC_PINS;
   readonly hasLinePulses = true;
   readonly hasMessages = true;
   readonly #vm: NativeVm;
@@ -56,7 +53,7 @@ export class X86KernelDevices implements KernelDevices {
       state[name] = bytes;
     }
     state.timer = savePart(this.#vm, TIMER);
-    state.clock = savePart(this.#vm, CLOCK);
+    state.clock = saveClock(this.#vm);
     return state;
   }
 
@@ -67,9 +64,7 @@ export class X86KernelDevices implements KernelDevices {
       callStructure(this.#vm, 'KVM_SET_IRQCHIP', bytes);
     }
     restorePart(this.#vm, 'timer', TIMER, state);
-    const clock = partOf(state, 'clock', CLOCK.size).slice();
-    new DataView(clock.buffer).setUint32(CLOCK_FLAGS, 0, true);
-    restorePart(this.#vm, 'clock', CLOCK, { clock });
+    restoreClock(this.#vm, state);
   }
 
   [Symbol.dispose](): void {}
