@@ -16,7 +16,8 @@ const EDX = 6;
 /** KVM_CPUID_FLAG_SIGNIFCANT_INDEX: the sub-leaf matters. */
 const SIGNIFICANT_INDEX = 1;
 
-/** Leaf 1: what ECX and EDX say (Intel SDM 2A, CPUID). */
+/** Leaf 1: what EBX, ECX and EDX say (Intel SDM 2A, CPUID). A line that CLFLUSH flushes has 8 quadwords. */
+const CACHE_LINE = 8 << 8;
 const VMX = 1 << 5;
 const TSC_DEADLINE = 1 << 24;
 const HYPERVISOR = 1 << 31;
@@ -92,8 +93,8 @@ export class Cpuid {
     for (const entry of this.#entries) {
       switch (entry[FUNCTION]) {
         case 1: {
-          const eax = (entry[EBX] ?? 0) & 0x0000_ff00;
-          entry[EBX] = eax | (Math.min(vcpuCount, 255) << 16) | (id << 24);
+          const brand = (entry[EBX] ?? 0) & 0xff;
+          entry[EBX] = brand | CACHE_LINE | (Math.min(vcpuCount, 255) << 16) | (id << 24);
           entry[ECX] =
             ((entry[ECX] ?? 0) & ~(nested ? 0 : VMX)) | HYPERVISOR | (tscDeadlineTimer ? TSC_DEADLINE : 0);
           entry[EDX] = vcpuCount > 1 ? (entry[EDX] ?? 0) | HTT : (entry[EDX] ?? 0) & ~HTT;
