@@ -15,6 +15,7 @@ import {
   inLong,
   load,
   multiboot,
+  outByte,
   outLong,
   outLong16,
   outWord,
@@ -188,6 +189,26 @@ describe.runIf(process.arch === 'x64' && existsSync('/dev/kvm'))('an x86_64 mach
     ];
     const { exit } = await runKernel(multiboot(code));
     expect(exit.kind).toBe('panic');
+  });
+
+  it('has a timer that counts, and interrupt controllers, wherever these are', async () => {
+    const code = [
+      // Opens the gate of counter 2, and has it count 4,096 ticks: 3.4 ms.
+      ...outByte(0x61, 1),
+      ...outByte(0x43, 0xb0),
+      ...outByte(0x42, 0x00),
+      ...outByte(0x42, 0x10),
+      // in al, 0x61; test al, 0x20; jz: until its output is high
+      ...[0xe4, 0x61, 0xa8, 0x20, 0x74, 0xfa],
+      // The mask of the first 8259 is what was written to it: in al, 0x21; cmp al, 0xa5; jne to itself
+      ...outByte(0x21, 0xa5),
+      ...[0xe4, 0x21, 0x3c, 0xa5, 0x75, 0xfe],
+      ...reset,
+    ];
+    for (const kind of ['kernel', 'split'] as const) {
+      const { exit } = await runKernel(multiboot(code), { irqchip: { kind } });
+      expect([kind, exit.kind]).toEqual([kind, 'reset']);
+    }
   });
 
   it('leaves no descriptor and no thread behind', { timeout: 120_000 }, async () => {

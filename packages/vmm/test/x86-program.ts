@@ -9,7 +9,7 @@ const long = (value: number) => [...word(value), ...word(value >>> 16)];
 /** mov dx, PORT */
 const port = (value: number) => [0x66, 0xba, ...word(value)];
 /** mov al, VALUE; out dx, al */
-const outByte = (at: number, value: number) => [...port(at), 0xb0, value, 0xee];
+export const outByte = (at: number, value: number) => [...port(at), 0xb0, value, 0xee];
 /** mov ax, VALUE; out dx, ax */
 export const outWord = (at: number, value: number) => [...port(at), 0x66, 0xb8, ...word(value), 0x66, 0xef];
 /** mov eax, VALUE; out dx, eax */

@@ -296,6 +296,13 @@ export class I8259Pair {
     return this.#first.request !== undefined;
   }
 
+  /** The vector that {@link acknowledge} would give now. */
+  get vector(): number {
+    const level = this.#first.request ?? SPURIOUS;
+    if (level !== CASCADE) return this.#first.vectorOf(level);
+    return this.#second.vectorOf(this.#second.request ?? SPURIOUS);
+  }
+
   /** @param source 0 to 15; 2 is not there, being the second chip */
   setInput(source: number, level: boolean): void {
     if (source === CASCADE) return;

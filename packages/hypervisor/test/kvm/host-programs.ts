@@ -29,6 +29,8 @@ export interface InterruptProgram {
 /** What tests of KVM itself run on the host's architecture. */
 export interface HostPrograms {
   readonly setup: MachineSetup;
+  /** Machines that have their interrupt controllers elsewhere. */
+  readonly otherSetups?: readonly MachineSetup[];
   /** Stores to the device, then spins. */
   readonly tellAndSpin: readonly number[];
   /** Somewhere without memory and devices, for regions and I/O events. */
@@ -71,15 +73,19 @@ function fromPayloads(payloads: Payloads, ...more: readonly Payloads[]): HostPro
   };
 }
 
+/** Only the local APICs in the kernel. */
+const SPLIT: MachineSetup = { ...MODE_32, options: { ...MODE_32.options, irqchip: 'split' } };
+
 function x86Interrupt(
   name: string,
   target: InterruptTarget,
   vector: number,
   route: readonly number[],
+  setup = MODE_32,
 ): InterruptProgram {
   return {
     name,
-    setup: MODE_32,
+    setup,
     prepare(machine) {
       loadTables(machine, MODE_32);
       onInterrupt(machine, vector);
@@ -90,11 +96,19 @@ function x86Interrupt(
 
 const X86: HostPrograms = {
   setup: MODE_32,
+  otherSetups: [SPLIT],
   tellAndSpin: [...tellDevice, ...spinHere],
   freeAddress: X86_DEVICE + 0x10_0000,
   interrupts: [
     x86Interrupt('a wired interrupt', { kind: 'line', source: 5 }, 0x32, routePin(5, 0x32)),
     x86Interrupt('a message', { kind: 'msi', addressLow: LOCAL_APIC, addressHigh: 0, data: 0x31 }, 0x31, []),
+    x86Interrupt(
+      'a wired interrupt of split controllers',
+      { kind: 'line', source: 5 },
+      0x32,
+      routePin(5, 0x32, true),
+      SPLIT,
+    ),
   ],
 };
 

@@ -68,13 +68,14 @@ async function failingCycle({ setup }: HostPrograms): Promise<void> {
 if (hasKvm) {
   it('leaves nothing behind after a hundred machines', async () => {
     const programs = hostPrograms();
-    await cycle(programs);
+    const setups = [programs.setup, ...(programs.otherSetups ?? [])];
+    for (const setup of setups) await cycle({ ...programs, setup });
     await threadCycle(programs);
     await failingCycle(programs);
     await settle();
     const before = census();
     for (let round = 0; round < 100; round++) {
-      await cycle(programs);
+      await cycle({ ...programs, setup: setups[round % setups.length] ?? programs.setup });
       if (round % 20 === 0) {
         await threadCycle(programs);
         await failingCycle(programs);

@@ -41,7 +41,9 @@ function raise(pics: I8259Pair, ...sources: readonly number[]): void {
 function takeAll(pics: I8259Pair): number[] {
   const vectors: number[] = [];
   while (pics.hasRequest) {
+    const announced = pics.vector;
     const vector = pics.acknowledge();
+    expect(vector).toBe(announced);
     vectors.push(vector);
     if (vector >= SECOND_BASE) pics.write(SECOND, 0x20);
     pics.write(FIRST, 0x20);

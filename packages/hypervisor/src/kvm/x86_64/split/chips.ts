@@ -111,13 +111,13 @@ export class SplitChips implements UserControllers {
    * The first vCPU looks for a request of the 8259s.
    *
    * @param accepts whether the guest can take an interrupt now
-   * @param inject gets its vector then
+   * @param inject gets its vector then, and says whether the vCPU takes it
    * @returns whether there is a request that waits until it can
    */
-  offerRequest(accepts: boolean, inject: (vector: number) => void): boolean {
+  offerRequest(accepts: boolean, inject: (vector: number) => boolean): boolean {
     return this.#locked(() => {
       const state = this.#state;
-      if (accepts && this.#pics.hasRequest) inject(this.#pics.acknowledge());
+      if (accepts && this.#pics.hasRequest && inject(this.#pics.vector)) this.#pics.acknowledge();
       state.told = this.#pics.hasRequest ? 1 : 0;
       return state.told !== 0;
     });

@@ -2,7 +2,7 @@ import { PIC_PORTS } from '../../../pc/i8259.ts';
 import { IO_APIC_ADDRESS, IO_APIC_LENGTH } from '../../../pc/io-apic.ts';
 import type { ExitAccess, ExitHandler, VcpuStop } from '../../../vcpu.ts';
 import type { ArchitectureExits, VcpuParts } from '../../architecture.ts';
-import { callStructure, type NativeVcpu } from '../../native.ts';
+import { callStructure, KvmError, type NativeVcpu } from '../../native.ts';
 import { Exit, RunPage } from '../../run-page.ts';
 import { X86Exits } from '../exits.ts';
 import type { SplitChips } from './chips.ts';
@@ -42,11 +42,20 @@ export class SplitExits implements ArchitectureExits {
   interrupted(): void {
     if (!this.#isFirst) return;
     const accepts = this.#bytes[RunPage.readyForInterruptInjection] !== 0;
-    const waits = this.#chips.offerRequest(accepts, (vector) => {
-      this.#vector[0] = vector;
-      callStructure(this.#vcpu, 'KVM_INTERRUPT', new Uint8Array(this.#vector.buffer));
-    });
+    const waits = this.#chips.offerRequest(accepts, (vector) => this.#inject(vector));
     this.#bytes[RunPage.requestInterruptWindow] = waits ? 1 : 0;
+  }
+
+  #inject(vector: number): boolean {
+    this.#vector[0] = vector;
+    try {
+      callStructure(this.#vcpu, 'KVM_INTERRUPT', new Uint8Array(this.#vector.buffer));
+      return true;
+    } catch (error) {
+      // The guest has not come to the one before: a kick was faster.
+      if (error instanceof KvmError && error.errno === 'EEXIST') return false;
+      throw error;
+    }
   }
 
   [Symbol.dispose](): void {
