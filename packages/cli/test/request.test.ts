@@ -16,7 +16,15 @@ function resolve(...args: string[]) {
 }
 
 describe('options become a configuration', () => {
-  const nothing = { params: [], blocks: [], scsiDisks: [], serials: [], inputs: [], vhostUser: [] };
+  const nothing = {
+    params: [],
+    blocks: [],
+    scsiDisks: [],
+    pmems: [],
+    serials: [],
+    inputs: [],
+    vhostUser: [],
+  };
   test.each<[string[], object]>([
     [[], nothing],
     [['Image'], { ...nothing, kernel: 'Image' }],
@@ -68,6 +76,18 @@ describe('options become a configuration', () => {
       {
         ...nothing,
         scsiDisks: [{ path: 'a' }, { path: 'b', readOnly: true, root: true, blockSize: 4096, lock: false }],
+      },
+    ],
+    [
+      ['--pmem', 'a', '--pmem', 'b,ro,root', '--pmem-device', 'c', '--rw-pmem-device', 'd'],
+      {
+        ...nothing,
+        pmems: [
+          { path: 'a', readOnly: false },
+          { path: 'b', readOnly: true, root: true },
+          { path: 'c', readOnly: true },
+          { path: 'd', readOnly: false },
+        ],
       },
     ],
     [['--init-mem', '64', '-m', '512'], { ...nothing, memory: { sizeMiB: 512, initialMiB: 64 } }],
@@ -267,6 +287,7 @@ describe('the rules across options', () => {
     expect(resolve('-b', 'a', '--scsi-block', 'b', '--scsi-block', 'c,root').params).toEqual([
       'root=/dev/sdb rw',
     ]);
+    expect(resolve('--pmem', 'a', '--pmem', 'b,ro,root').params).toEqual(['root=/dev/pmem1 ro']);
     const disks = Array.from({ length: 26 }, (_, index) => ['-b', `disk${index}`]).flat();
     expect(resolve(...disks, '--rwroot', 'a').params).toEqual(['root=/dev/vdaa rw']);
   });

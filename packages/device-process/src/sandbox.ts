@@ -13,6 +13,7 @@ export const DEVICE_POLICIES: Readonly<Record<ProcessBackend['kind'], string>> =
   // Its events come as a console's input does.
   input: 'console_device',
   'multiport-console': 'console_device',
+  pmem: 'pmem_device',
   rng: 'rng_device',
   scsi: 'scsi_device',
 };

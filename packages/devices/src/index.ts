@@ -193,6 +193,7 @@ export {
 } from './virtio/input/kinds.ts';
 export { type InputAxis, type InputDescription, inputModel } from './virtio/input/model.ts';
 export type { BrokenDevice, DeviceLifecycleOptions } from './virtio/lifecycle.ts';
+export type { PmemRange } from './virtio/pmem/model.ts';
 export { VirtqueueError, type VirtqueueErrorCode } from './virtio/queue/errors.ts';
 export { PackedQueue } from './virtio/queue/packed-queue.ts';
 export { QueueServer, type QueueServerOptions } from './virtio/queue/queue-server.ts';

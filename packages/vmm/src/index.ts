@@ -30,6 +30,7 @@ export {
 export { ConfigurationError, type ConfigurationErrorCode } from './configuration/error.ts';
 export { checkConfigurationFiles } from './configuration/files.ts';
 export type { InputConfiguration } from './configuration/input.ts';
+export type { PmemConfiguration, ResolvedPmem } from './configuration/pmem.ts';
 export type { SandboxConfiguration } from './configuration/sandbox.ts';
 export type { ResolvedScsiDisk, ScsiDiskConfiguration } from './configuration/scsi.ts';
 export {

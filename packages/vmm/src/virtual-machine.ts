@@ -32,9 +32,10 @@ import type { Log, LogRecord } from './log.ts';
 import { boardFor, hostArchitecture } from './machine/boards.ts';
 import { type Consoles, createConsoles } from './machine/consoles.ts';
 import { DeviceProcesses } from './machine/device-processes.ts';
-import { createDevices, type Devices } from './machine/devices.ts';
+import { createDevices, type DeviceParts, type Devices } from './machine/devices.ts';
 import { openFlash, placeFlash, readFwCfgFiles } from './machine/firmware.ts';
 import { createInputs } from './machine/inputs.ts';
+import { openPersistentMemory } from './machine/persistent-memory.ts';
 import { PanicWatch } from './panic-watch.ts';
 import { VcpuThread } from './vcpu-thread.ts';
 import type { VcpuWorkerData } from './vcpu-worker.ts';
@@ -182,7 +183,9 @@ export class VirtualMachine implements AsyncDisposable {
     });
     // Back ends in other processes map the guest's memory.
     const sharedMemory = resolved.sandbox !== false || resolved.vhostUser.length > 0;
-    const vm = cleanup.use(await hypervisor.createVm({ ...board.vm, sharedMemory }));
+    const persistentMemory = cleanup.use(openPersistentMemory(resolved.pmems, board.pci.highWindow));
+    const { regions } = persistentMemory;
+    const vm = cleanup.use(await hypervisor.createVm({ ...board.vm, sharedMemory, regions }));
 
     const watch = new PanicWatch();
     const environment: DeviceEnvironment = { interrupts: vm.interrupts };
@@ -198,9 +201,8 @@ export class VirtualMachine implements AsyncDisposable {
     const processes = resolved.sandbox === false ? undefined : startProcesses(resolved.sandbox, log);
     cleanup.use(processes);
     const inputs = cleanup.use(await createInputs(resolved.inputs, log));
-    const devices = cleanup.use(
-      await createDevices(resolved, board, { mmio, pio: platform.pio }, consoles, inputs, processes),
-    );
+    const parts: DeviceParts = { buses: { mmio, pio: platform.pio }, consoles, inputs, persistentMemory };
+    const devices = cleanup.use(await createDevices(resolved, board, parts, processes));
     signal?.throwIfAborted();
 
     const bootRegisters = await board.boot(vm.memory, {

@@ -32,6 +32,16 @@ const BLOCK_KEYS: readonly KeyDefinition[] = [
   ...unbuiltKeys('Leave it out: disks get their addresses in the order they are given.', ['pci-address']),
 ];
 
+const PMEM_KEYS: readonly KeyDefinition[] = [
+  key('path', 'PATH', 'file of the host, of a multiple of 4096 bytes'),
+  RO_KEY,
+  ROOT_KEY,
+  ...unbuiltKeys('Leave it out: a sparse file of that size, made by truncate, does the same.', [
+    'vma-size',
+    'swap-interval-ms',
+  ]),
+];
+
 /** One of the spellings from before --block, for which the option itself says what `ro` and `root` now say. */
 function oldSpelling(name: string, short: string | undefined, use: string, help: string): OptionDefinition {
   return {
@@ -68,6 +78,34 @@ export const DISK_OPTIONS: readonly OptionDefinition[] = [
     keys: [PATH_KEY, RO_KEY, ROOT_KEY, BLOCK_SIZE_KEY, LOCK_KEY],
     example: '--scsi-block disk.img,root --scsi-block cd.iso,ro,block-size=2048',
     availability: BUILT,
+  },
+  {
+    name: 'pmem',
+    group: 'Disks',
+    value: '[path=]PATH[,KEY=VALUE…]',
+    repeatable: true,
+    help: "Put a file into the guest's memory; the first one is /dev/pmem0, the next /dev/pmem1",
+    keys: PMEM_KEYS,
+    example: '--pmem data.img --pmem root.img,ro,root',
+    availability: BUILT,
+  },
+  {
+    name: 'pmem-device',
+    group: 'Disks',
+    value: 'PATH',
+    repeatable: true,
+    help: 'Put a file that cannot be written into the memory',
+    keys: PMEM_KEYS,
+    availability: deprecated('--pmem PATH,ro'),
+  },
+  {
+    name: 'rw-pmem-device',
+    group: 'Disks',
+    value: 'PATH',
+    repeatable: true,
+    help: 'Put a file into the memory',
+    keys: PMEM_KEYS,
+    availability: deprecated('--pmem PATH'),
   },
   {
     name: 'async-executor',

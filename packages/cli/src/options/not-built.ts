@@ -84,12 +84,7 @@ export const NOT_BUILT_OPTIONS: readonly OptionDefinition[] = [
   ...unbuiltOptions('Machine', 'Leave it out: the guest runs on mains power.', ['battery']),
   ...unbuiltOptions('Machine', 'Leave it out: the guest keeps its own time.', ['pvclock']),
 
-  ...unbuiltOptions('Disks', 'Attach the image as a disk: --block PATH.', [
-    'file-backed-mapping',
-    'pmem',
-    'pmem-device',
-    'rw-pmem-device',
-  ]),
+  ...unbuiltOptions('Disks', 'Attach the image as a disk: --block PATH.', ['file-backed-mapping']),
   ...unbuiltOptions('Disks', 'Make the image with mke2fs -d DIRECTORY and attach it: --block PATH.', [
     'pmem-ext2',
   ]),

@@ -10,6 +10,7 @@ import type {
   InputConfiguration,
   MemoryConfiguration,
   PflashConfiguration,
+  PmemConfiguration,
   SandboxConfiguration,
   ScsiDiskConfiguration,
   SerialConfiguration,
@@ -29,6 +30,7 @@ import {
   initialMemoryValue,
   kvmDeviceValue,
   memoryValue,
+  pmemValue,
   scsiDiskValue,
   serialValue,
 } from './values.ts';
@@ -55,6 +57,7 @@ interface Draft {
   asyncExecutor?: AsyncExecutor;
   blocks: BlockConfiguration[];
   scsiDisks: ScsiDiskConfiguration[];
+  pmems: PmemConfiguration[];
   serials: SerialConfiguration[];
   inputs: InputConfiguration[];
   vhostUser: VhostUserConfiguration[];
@@ -72,7 +75,7 @@ interface Draft {
   nested?: NonNullable<BoardConfiguration['nested']>;
 }
 
-type ListField = 'params' | 'blocks' | 'scsiDisks' | 'serials' | 'inputs' | 'vhostUser';
+type ListField = 'params' | 'blocks' | 'scsiDisks' | 'pmems' | 'serials' | 'inputs' | 'vhostUser';
 
 interface Handler {
   /** The field of the configuration that the option is about. */
@@ -154,6 +157,9 @@ export const HANDLERS: Readonly<Record<string, Handler>> = {
   root: add('blocks', blockValue),
   rwroot: add('blocks', blockValue),
   'scsi-block': add('scsiDisks', scsiDiskValue),
+  pmem: add('pmems', pmemValue),
+  'pmem-device': add('pmems', pmemValue),
+  'rw-pmem-device': add('pmems', pmemValue),
   'async-executor': set('asyncExecutor', executorValue),
   serial: add('serials', serialValue),
   input: add('inputs', inputValue),
@@ -218,7 +224,15 @@ export const HANDLERS: Readonly<Record<string, Handler>> = {
  * @throws {UsageError} if a value cannot be read
  */
 export function runRequest(line: Pick<CommandLine, 'options' | 'operands'>): RunRequest {
-  const draft: Draft = { params: [], blocks: [], scsiDisks: [], serials: [], inputs: [], vhostUser: [] };
+  const draft: Draft = {
+    params: [],
+    blocks: [],
+    scsiDisks: [],
+    pmems: [],
+    serials: [],
+    inputs: [],
+    vhostUser: [],
+  };
   const origins = new Map<ConfigurationOption, GivenOption[]>();
   for (const given of line.options) {
     const handler = HANDLERS[given.definition.name];

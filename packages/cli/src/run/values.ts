@@ -18,6 +18,7 @@ import type {
   CpusConfiguration,
   HypervisorConfiguration,
   MemoryConfiguration,
+  PmemConfiguration,
   ScsiDiskConfiguration,
   SerialConfiguration,
 } from '@tsvmm/vmm';
@@ -103,6 +104,24 @@ export function scsiDiskValue(given: GivenOption): ScsiDiskConfiguration {
     ...(root !== undefined && { root }),
     ...(blockSize !== undefined && { blockSize }),
     ...(lock !== undefined && { lock }),
+  };
+}
+
+/** --pmem and its old spellings. */
+export function pmemValue(given: GivenOption): PmemConfiguration {
+  const { path, ro, root } = read(
+    given,
+    record({
+      path: string(),
+      ro: optional(boolean()),
+      root: optional(boolean()),
+      ...unbuiltFields(given.definition),
+    }),
+  );
+  return {
+    path,
+    readOnly: ro ?? given.definition.name === 'pmem-device',
+    ...(root !== undefined && { root }),
   };
 }
 

@@ -39,6 +39,8 @@ function imageOf(backend: ProcessBackend): DiskImage | undefined {
   switch (backend.kind) {
     case 'block':
       return backend.disk;
+    case 'pmem':
+      return backend.image;
     case 'scsi':
       return backend.disks[0]?.disk;
     default:

@@ -18,7 +18,15 @@ export const VirtioFeature = {
 } as const;
 
 /** Device ids (section 5). */
-export const VirtioDeviceId = { block: 2, console: 3, entropy: 4, balloon: 5, scsi: 8, input: 18 } as const;
+export const VirtioDeviceId = {
+  block: 2,
+  console: 3,
+  entropy: 4,
+  balloon: 5,
+  scsi: 8,
+  input: 18,
+  pmem: 27,
+} as const;
 
 /** A set of feature bits, as the two words a driver negotiates. */
 export interface FeatureSet {

@@ -26,10 +26,13 @@ import {
   type ImageEnvironment,
   inspectImage,
   openImage,
+  openImageFile,
   SECTOR,
 } from './disk-image.ts';
 import { InputBackend } from './input/input-backend.ts';
 import { type InputDescription, inputModel } from './input/model.ts';
+import { type PmemRange, pmemModel } from './pmem/model.ts';
+import { PmemBackend } from './pmem/pmem-backend.ts';
 import type { RemoteDescriptor } from './remote/remote-backend.ts';
 import { RngBackend, rngModel } from './rng/rng.ts';
 import { LogicalUnit } from './scsi/logical-unit.ts';
@@ -48,6 +51,8 @@ import {
 /** What the thread or process that serves a device needs to open its back end. */
 export type BackendDescriptor =
   | { readonly kind: 'block'; readonly disk: DiskImage; readonly options: Omit<BlockOptions, 'size'> }
+  /** Persistent memory: the file, which is none for memory that lasts no longer than the machine. */
+  | { readonly kind: 'pmem'; readonly image: DiskImage | undefined }
   | { readonly kind: 'scsi'; readonly disks: readonly ScsiDisk[] }
   | {
       readonly kind: 'console';
@@ -100,6 +105,7 @@ export interface VirtioPciDescriptor {
 
 const BLOCK_CLASS: PciClass = { baseClass: 0x01, subclass: 0x80 };
 const SCSI_CLASS: PciClass = { baseClass: 0x01, subclass: 0x00 };
+const PMEM_CLASS: PciClass = { baseClass: 0x01, subclass: 0x08 };
 const CONSOLE_CLASS: PciClass = { baseClass: 0x07, subclass: 0x80 };
 const INPUT_CLASS: PciClass = { baseClass: 0x09, subclass: 0x80 };
 const RNG_CLASS: PciClass = { baseClass: 0x08, subclass: 0x80 };
@@ -156,6 +162,15 @@ export class VirtioPciDevice implements PciDevice {
   static async scsi(disks: readonly ScsiDisk[], options: ScsiOptions = {}): Promise<VirtioPciDevice> {
     const { name, model, backend } = await describeScsiDevice(disks, options);
     return new VirtioPciDevice(name, model, SCSI_CLASS, backend);
+  }
+
+  /**
+   * Persistent memory, which is put at `range` by whoever runs the guest.
+   * @param image the file that it is; unless given, nothing has to be kept
+   */
+  static pmem(range: PmemRange, image?: DiskImage): VirtioPciDevice {
+    const name = image === undefined ? 'virtio-pmem' : `virtio-pmem ${image.path}`;
+    return new VirtioPciDevice(name, pmemModel(range), PMEM_CLASS, { kind: 'pmem', image });
   }
 
   /** A console with one port. */
@@ -333,6 +348,8 @@ export async function openBackend(
         descriptor.options,
         environment.executor(descriptor.disk.executor ?? 'auto'),
       );
+    case 'pmem':
+      return new PmemBackend(descriptor.image && (await openImageFile(descriptor.image, environment)));
     case 'scsi':
       return await openScsi(descriptor.disks, environment);
     case 'console':

@@ -74,18 +74,32 @@ export async function inspectImage(image: DiskImage): Promise<InspectedImage> {
  * @throws DeviceError BACKEND_FAILED
  */
 export async function openImage(image: DiskImage, environment: ImageEnvironment): Promise<Disk> {
-  const { path, format, readOnly = false, lock = true, direct = false, executor: kind = 'auto' } = image;
-  const executor = environment.executor(kind);
-  const openStorage = environment.openStorage?.bind(environment) ?? ExecutorStorage.open;
+  const { path, format, readOnly = false, lock = true, direct = false } = image;
   return await orFailed(
     openDisk(path, {
       writable: !readOnly,
       lock,
       direct,
       ...(format && { format }),
-      openStorage: (name, storageOptions) => openStorage(executor, name, storageOptions),
+      openStorage: storageOpener(image, environment),
     }),
   );
+}
+
+/**
+ * Opens the file of an image as it is, whatever its format, on the thread that will serve it.
+ * @throws DeviceError BACKEND_FAILED
+ */
+export async function openImageFile(image: DiskImage, environment: ImageEnvironment): Promise<Storage> {
+  const { path, readOnly = false, lock = true, direct = false } = image;
+  const open = storageOpener(image, environment);
+  return await orFailed((async () => await open(path, { writable: !readOnly, lock, direct }))());
+}
+
+function storageOpener({ executor: kind = 'auto' }: DiskImage, environment: ImageEnvironment): OpenStorage {
+  const executor = environment.executor(kind);
+  const openStorage = environment.openStorage?.bind(environment) ?? ExecutorStorage.open;
+  return (path, options) => openStorage(executor, path, options);
 }
 
 /** @throws DeviceError BACKEND_FAILED for what goes wrong with an image */

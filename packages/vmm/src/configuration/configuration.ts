@@ -17,6 +17,7 @@ import { checkPath, checkWord, quote } from './checks.ts';
 import { rootParameters } from './disks.ts';
 import { ConfigurationError } from './error.ts';
 import { type InputConfiguration, type ResolvedInput, resolveInputs } from './input.ts';
+import { type PmemConfiguration, type ResolvedPmem, resolvePmem } from './pmem.ts';
 import { resolveSandbox, type SandboxConfiguration } from './sandbox.ts';
 import { type ResolvedScsiDisk, resolveScsiDisk, type ScsiDiskConfiguration } from './scsi.ts';
 import { type ResolvedSerial, resolveSerials, type SerialConfiguration } from './serial.ts';
@@ -81,6 +82,8 @@ export interface VirtualMachineConfiguration extends BoardConfiguration {
   readonly blocks?: readonly BlockConfiguration[];
   /** Disks of a SCSI adapter. */
   readonly scsiDisks?: readonly ScsiDiskConfiguration[];
+  /** Files in the guest's memory. */
+  readonly pmems?: readonly PmemConfiguration[];
   /** What disks' I/O runs on; default `auto`. */
   readonly asyncExecutor?: AsyncExecutor;
   /**
@@ -119,6 +122,7 @@ export interface ResolvedConfiguration extends ResolvedBoard {
   readonly cpus: { readonly count: number };
   readonly blocks: readonly ResolvedBlock[];
   readonly scsiDisks: readonly ResolvedScsiDisk[];
+  readonly pmems: readonly ResolvedPmem[];
   /** COM1 to COM4 first, in order, then the virtio-consoles by number. */
   readonly serials: readonly ResolvedSerial[];
   readonly rng: boolean;
@@ -152,9 +156,11 @@ export function validateConfiguration(configuration: VirtualMachineConfiguration
   const scsiDisks = (configuration.scsiDisks ?? []).map((disk, index) =>
     resolveScsiDisk(disk, index, executor),
   );
+  const pmems = (configuration.pmems ?? []).map(resolvePmem);
   const root = rootParameters([
     ['blocks', blocks],
     ['scsiDisks', scsiDisks],
+    ['pmems', pmems],
   ]);
   return {
     ...resolveBoard(configuration),
@@ -171,6 +177,7 @@ export function validateConfiguration(configuration: VirtualMachineConfiguration
     cpus: { count: resolveCpus(configuration.cpus?.count ?? 1) },
     blocks,
     scsiDisks,
+    pmems,
     serials: resolveSerials(
       configuration.serials ?? [],
       configuration.vhostUser?.some(({ type }) => type === 'console') ?? false,

@@ -39,6 +39,10 @@ export async function checkConfigurationFiles(configuration: ResolvedConfigurati
     }
   }
   await checkSandbox(configuration.sandbox);
+  for (const [index, { path, readOnly }] of configuration.pmems.entries()) {
+    const flags = readOnly ? constants.O_RDONLY : constants.O_RDWR;
+    await checkFile('pmems', path, 'the persistent memory', flags, 'file', index);
+  }
   for (const option of ['blocks', 'scsiDisks'] as const) {
     for (const [index, { path, readOnly }] of configuration[option].entries()) {
       const flags = readOnly ? constants.O_RDONLY : constants.O_RDWR;

@@ -19,6 +19,7 @@ import type { ResolvedVhostUser } from '../configuration/vhost-user.ts';
 import type { Consoles } from './consoles.ts';
 import type { DeviceProcesses } from './device-processes.ts';
 import type { Inputs } from './inputs.ts';
+import type { PersistentMemory } from './persistent-memory.ts';
 
 /** Everything on the machine's buses, before the guest starts. */
 export interface Devices extends Disposable {
@@ -35,9 +36,18 @@ export interface Devices extends Disposable {
   readonly pvpanic: PvpanicDevice;
 }
 
+/** What devices are made of that was there before. */
+export interface DeviceParts {
+  /** What the board has there, beside PCI and consoles. */
+  readonly buses: Pick<PlatformDevices, 'mmio' | 'pio'>;
+  readonly consoles: Consoles;
+  readonly inputs: Inputs;
+  readonly persistentMemory: PersistentMemory;
+}
+
 /**
  * Creates the devices, starts their processes (unless a thread is to serve them), and gives them addresses, in crosvm's order
- * of PCI slots: console, block, scsi, rng, input, balloon, xHCI, pvpanic. The xHCI, which is not there yet, keeps its own, so that guests
+ * of PCI slots: console, block, scsi, pmem, rng, input, balloon, xHCI, pvpanic. The xHCI, which is not there yet, keeps its own, so that guests
  * find the others where crosvm has them.
  *
  * @throws DeviceError when an image cannot be opened, or there is no room
@@ -45,20 +55,12 @@ export interface Devices extends Disposable {
 export async function createDevices(
   configuration: ResolvedConfiguration,
   board: Board,
-  platform: Pick<PlatformDevices, 'mmio' | 'pio'>,
-  consoles: Consoles,
-  inputs: Inputs,
+  { buses, consoles, inputs, persistentMemory }: DeviceParts,
   processes: DeviceProcesses | undefined,
 ): Promise<Devices> {
   using cleanup = new DisposableStack();
-  const {
-    configuration: space,
-    configurationPorts,
-    lowWindow,
-    highWindow,
-    spareWindow,
-    pinSources,
-  } = board.pci;
+  const { configuration: space, configurationPorts, lowWindow, spareWindow, pinSources } = board.pci;
+  const highWindow = persistentMemory.window;
   const pci = cleanup.use(new PciTopology({ intxSources: pinSources }));
   const add = (device: VirtioPciDevice, address?: PciAddress): void => {
     processes?.add(pci.virtioDevices.length, device);
@@ -72,6 +74,7 @@ export async function createDevices(
     add(await createBlock(block, index));
   }
   if (configuration.scsiDisks.length > 0) add(await createScsi(configuration.scsiDisks));
+  for (const device of persistentMemory.virtioDevices) add(device);
   if (configuration.rng) {
     add(VirtioPciDevice.rng());
   }
@@ -92,7 +95,7 @@ export async function createDevices(
   pci.assignBars(low, high);
   const root = pci.descriptor();
   const mmio = describeBus([
-    ...platform.mmio,
+    ...buses.mmio,
     ...consoles.busEntries.mmio,
     {
       start: space.address,
@@ -103,7 +106,7 @@ export async function createDevices(
       ({ start, end }): BusEntry => ({ start, length: end - start, device: { kind: 'pci-window', root } }),
     ),
   ]);
-  const ports: BusEntry[] = [...platform.pio, ...consoles.busEntries.pio];
+  const ports: BusEntry[] = [...buses.pio, ...consoles.busEntries.pio];
   if (configurationPorts !== undefined) {
     const device = { kind: 'pci-config', mechanism: 'port-io', root } as const;
     ports.push({ start: configurationPorts, length: PCI_PORT_IO_LENGTH, device });
