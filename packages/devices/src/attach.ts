@@ -233,5 +233,7 @@ function attachVirtioPci(descriptor: VirtioPciDescriptor, environment: DeviceEnv
     line: attachIntx(descriptor.intx, environment),
     kicks: descriptor.kicks.map((fd) => EventFd.fromDescriptor(fd)),
     control: EventFd.fromDescriptor(descriptor.control),
+    calls: descriptor.calls,
+    msiEvents: environment.interrupts.msiEvents,
   });
 }

@@ -1,6 +1,6 @@
 import type { GuestMemory } from '@tsvmm/vm-memory';
 import type { BusDevice } from './bus.ts';
-import type { InterruptLine, MsiSender } from './interrupt.ts';
+import type { InterruptLine, MsiEvents, MsiSender } from './interrupt.ts';
 
 /** Something that can be woken, like an eventfd. */
 export interface Signal {
@@ -10,6 +10,8 @@ export interface Signal {
 /** The machine's interrupt controllers, as the thread at hand reaches them. */
 export interface DeviceInterrupts {
   readonly msi: MsiSender;
+  /** Undefined where there is no such thing: a thread of this process then sends for devices in others. */
+  readonly msiEvents?: MsiEvents | undefined;
   line(source: number): InterruptLine;
 }
 

@@ -18,6 +18,7 @@ export { DeviceError, type DeviceErrorCode } from './errors.ts';
 export {
   createWiredOrState,
   type InterruptLine,
+  type MsiEvents,
   type MsiSender,
   UNCONNECTED_LINE,
   WiredOrLine,

@@ -13,6 +13,17 @@ export interface MsiSender {
   send(addressLow: number, addressHigh: number, data: number, requesterId: number): void;
 }
 
+/** Has eventfds send messages without this process; callable from any thread. */
+export interface MsiEvents {
+  /**
+   * From now on each signal of an eventfd sends this message instead of waking who waits for it.
+   * @returns false where that is not possible: signals then wake who waits
+   */
+  connect(event: number, addressLow: number, addressHigh: number, data: number, requesterId: number): boolean;
+  /** Signals wake who waits for the eventfd. */
+  disconnect(event: number): void;
+}
+
 /** One level-triggered input of the interrupt controller. */
 export interface InterruptLine {
   /** Asserts or deasserts the line; callable from any thread. */

@@ -1,8 +1,10 @@
+import { UnixSocket } from '@tsvmm/base';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { ByteRing, VirtioPciDevice } from '../src/index.ts';
-import { EVENT_IDX, INDIRECT_DESC, VERSION_1, VirtioDriver } from './support/guest.ts';
-import { startMachine } from './support/machine.ts';
+import { ByteRing, type MsiEvents, VirtioPciDevice } from '../src/index.ts';
+import { EVENT_IDX, Guest, INDIRECT_DESC, VERSION_1, VirtioDriver } from './support/guest.ts';
+import { buildMachine, startMachine } from './support/machine.ts';
+import { attachInterrupts, MSI_ADDRESS } from './support/machine-memory.ts';
 
 const rng = () => startMachine([VirtioPciDevice.rng()]);
 
@@ -119,6 +121,50 @@ test('a masked vector stays pending until it is unmasked', async () => {
   while (guest.read(driver.pba, 4) === 0) await new Promise(setImmediate);
   guest.setConfig(1, driver.msix + 2, 0x8000, 2);
   expect(guest.interrupts.message(6)).toBe(2);
+});
+
+test('an eventfd of a back end in another process sends what its queue has for a message, while that may be sent', () => {
+  const device = VirtioPciDevice.rng();
+  const [ours, theirs] = UnixSocket.pair();
+  using _theirs = theirs;
+  device.moveBackend(ours.descriptor);
+  const { memory, shared, topology, bus } = buildMachine([device]);
+  using _memory = memory;
+  using _topology = topology;
+  const connected = new Map<number, readonly number[]>();
+  const msiEvents: MsiEvents = {
+    connect: (event, ...message) => connected.set(event, message).has(event),
+    disconnect: (event) => void connected.delete(event),
+  };
+  const guest = new Guest(bus, memory, shared, { ...attachInterrupts(shared), msiEvents });
+  const driver = new VirtioDriver(guest, 1);
+  driver.negotiate([VERSION_1]);
+  const sent = () => [...connected.values()];
+  const control = (value: number) => guest.setConfig(driver.device, driver.msix + 2, value, 2);
+  driver.setUpQueue(0, 8, 5);
+  expect(sent()).toEqual([]);
+  driver.enableMsix();
+  const requesterId = 1 << 3;
+  expect(sent()).toEqual([[MSI_ADDRESS, 0, 5, requesterId]]);
+  expect([...connected.keys()]).toEqual(topology.virtioDevices[0]?.calls);
+  // The vector, then the function is masked.
+  driver.setVector(1, 6, true);
+  expect(sent()).toEqual([]);
+  driver.setVector(1, 6);
+  expect(sent()).toEqual([[MSI_ADDRESS, 0, 6, requesterId]]);
+  control(0xc000);
+  expect(sent()).toEqual([]);
+  control(0x8000);
+  expect(sent()).toEqual([[MSI_ADDRESS, 0, 6, requesterId]]);
+  // Another vector, none, and INTx.
+  driver.setVector(0, 7);
+  guest.write(driver.common + 0x1a, 2, 0);
+  expect(sent()).toEqual([[MSI_ADDRESS, 0, 7, requesterId]]);
+  guest.write(driver.common + 0x1a, 2, 0xffff);
+  expect(sent()).toEqual([]);
+  guest.write(driver.common + 0x1a, 2, 0);
+  control(0);
+  expect(sent()).toEqual([]);
 });
 
 test('a message says which function it comes from, from whatever thread', async () => {

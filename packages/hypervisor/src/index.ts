@@ -32,6 +32,7 @@ export type {
   InterruptTarget,
   IoEvent,
   MemoryRegion,
+  MsiEvents,
   MsiSender,
   RegionDescriptor,
   RegionSwitch,

@@ -12,6 +12,25 @@ export interface MsiSender {
   send(addressLow: number, addressHigh: number, data: number, deviceId?: number): void;
 }
 
+/**
+ * Has eventfds send MSIs without a thread of this process: for devices in other processes. What any thread of the machine sets, all
+ * of them can change.
+ */
+export interface MsiEvents {
+  /**
+   * From now on each signal of an eventfd, and one that nobody has read yet, sends this message. Whoever waits for the eventfd
+   * gets none of them any more (before Linux 5.12: gets them, too). Does nothing when that is so already.
+   *
+   * @param event number of the eventfd, which stays open as long as the machine is there
+   * @param deviceId as for {@link MsiSender.send}
+   * @returns false when the hypervisor cannot, since it has no more routes or does not take the message: signals then wait to
+   * be read
+   */
+  connect(event: number, addressLow: number, addressHigh: number, data: number, deviceId?: number): boolean;
+  /** Signals wait to be read from now on: nothing is sent any more when it returns. */
+  disconnect(event: number): void;
+}
+
 /** A wired interrupt. Level-triggered inputs follow the level; edge-triggered ones take the rising edge. */
 export interface InterruptLine {
   set(level: boolean): void;
@@ -20,6 +39,8 @@ export interface InterruptLine {
 /** The interrupt controllers of a virtual machine, as any of its threads sees them. */
 export interface Interrupts {
   readonly msi: MsiSender;
+  /** Undefined where the hypervisor or its controllers have no such thing. */
+  readonly msiEvents?: MsiEvents | undefined;
   /** @throws HypervisorError INVALID_ARGUMENT for a source the controller does not have */
   line(source: number): InterruptLine;
   /**

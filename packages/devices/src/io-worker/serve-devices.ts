@@ -69,7 +69,7 @@ class DeviceServer {
 
   async #openDevice(device: VirtioPciDescriptor): Promise<BackendHost | RemoteHost> {
     const { memory, interrupts, openRemote: open } = this.#environment;
-    const { parts, backend: descriptor, name, kicks } = device;
+    const { parts, backend: descriptor, name, kicks, calls } = device;
     const space = new PciConfigurationSpace(parts.space);
     const msix = new Msix(parts.msix, space, interrupts.msi, routingId(device.address));
     const line = attachIntx(device.intx, { interrupts });
@@ -82,7 +82,7 @@ class DeviceServer {
     if (descriptor.kind === 'vhost-user') {
       if (!open) throw new DeviceError('UNKNOWN_KIND', `Nothing here can reach the back end of ${name}.`);
       const onLog = (message: string) => this.#send({ kind: 'log', message });
-      const host = await RemoteHost.open({ ...lifecycle, descriptor, open, kicks, onLog });
+      const host = await RemoteHost.open({ ...lifecycle, descriptor, open, kicks, calls, onLog });
       this.#watch(device.control, () => host.control());
       return host;
     }

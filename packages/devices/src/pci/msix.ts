@@ -1,7 +1,7 @@
 import { atomic, i32, SharedMutex, struct } from '@tsvmm/struct';
 import type { BusAccess } from '../bus.ts';
 import { DeviceError } from '../errors.ts';
-import type { MsiSender } from '../interrupt.ts';
+import type { MsiEvents, MsiSender } from '../interrupt.ts';
 import type { PciConfigurationSpace, PciConfigurationSpaceBuilder } from './configuration-space.ts';
 import { PciCapabilityId } from './configuration-space.ts';
 
@@ -109,6 +109,30 @@ export class Msix {
     try {
       if (this.#isMasked(vector)) this.#setPending(vector, true);
       else this.#send(vector);
+    } finally {
+      this.#mutex.unlock();
+    }
+  }
+
+  /**
+   * Has an eventfd send a vector's message by itself, unless the vector or the function is masked: then whoever waits for the
+   * eventfd signals the vector, which stays pending. To be called again after either has changed.
+   */
+  connect(events: MsiEvents, event: number, vector: number): void {
+    this.#mutex.lock();
+    try {
+      if (vector >= this.#vectors || this.#isMasked(vector)) {
+        events.disconnect(event);
+        return;
+      }
+      const entry = vector * 4;
+      events.connect(
+        event,
+        this.#table[entry] ?? 0,
+        this.#table[entry + 1] ?? 0,
+        this.#table[entry + 2] ?? 0,
+        this.#requesterId,
+      );
     } finally {
       this.#mutex.unlock();
     }

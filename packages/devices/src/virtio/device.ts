@@ -98,6 +98,8 @@ export interface VirtioPciDescriptor {
   readonly parts: VirtioPciParts;
   /** File descriptors of the eventfds that a notification of each queue signals. */
   readonly kicks: readonly number[];
+  /** Of a back end in another process: file descriptors of the eventfds by which it interrupts, one for each queue. */
+  readonly calls: readonly number[];
   /** File descriptor of the eventfd that wakes the back end for the device's life cycle. */
   readonly control: number;
   readonly backend: BackendDescriptor;
@@ -123,6 +125,7 @@ export class VirtioPciDevice implements PciDevice {
   readonly #parts: VirtioPciParts;
   #backend: BackendDescriptor;
   readonly #kicks: readonly EventFd[];
+  #calls: readonly EventFd[] = [];
   readonly #control = EventFd.create();
   /** What the back end's descriptor refers to. */
   #resource: Disposable | undefined;
@@ -140,7 +143,8 @@ export class VirtioPciDevice implements PciDevice {
     this.#parts = createVirtioPciParts(model, pciClass);
     this.space = new PciConfigurationSpace(this.#parts.space);
     this.#backend = backend;
-    this.#kicks = model.queueSizes.map(() => EventFd.create());
+    this.#kicks = eventFds(model);
+    if (backend.kind === 'vhost-user') this.#calls = eventFds(model);
   }
 
   /**
@@ -254,6 +258,7 @@ export class VirtioPciDevice implements PciDevice {
     if (backend.kind === 'vhost-user') return undefined;
     const configLength = this.#model.config.length;
     this.#backend = { kind: 'vhost-user', socket: socket.number, path: undefined, configLength };
+    this.#calls = eventFds(this.#model);
     this.#resource = socket;
     return { name: this.name, model: this.#model, backend };
   }
@@ -266,7 +271,8 @@ export class VirtioPciDevice implements PciDevice {
       address,
       intx,
       parts: this.#parts,
-      kicks: this.#kickDescriptors,
+      kicks: numbersOf(this.#kicks),
+      calls: numbersOf(this.#calls),
       control: this.#control.descriptor.number,
       backend: this.#backend,
     };
@@ -274,18 +280,23 @@ export class VirtioPciDevice implements PciDevice {
 
   /** Where the guest notifies the queues now: for a hypervisor's ioeventfds. Empty while the BAR is not mapped. */
   doorbells(): Doorbell[] {
-    return doorbells(this.#parts.space, this.#kickDescriptors);
-  }
-
-  get #kickDescriptors(): number[] {
-    return this.#kicks.map((kick) => kick.descriptor.number);
+    return doorbells(this.#parts.space, numbersOf(this.#kicks));
   }
 
   [Symbol.dispose](): void {
-    for (const kick of this.#kicks) kick[Symbol.dispose]();
+    for (const event of [...this.#kicks, ...this.#calls]) event[Symbol.dispose]();
     this.#control[Symbol.dispose]();
     this.#resource?.[Symbol.dispose]();
   }
+}
+
+/** One for each queue. */
+function eventFds({ queueSizes }: VirtioDeviceModel): readonly EventFd[] {
+  return queueSizes.map(() => EventFd.create());
+}
+
+function numbersOf(events: readonly EventFd[]): number[] {
+  return events.map(({ descriptor }) => descriptor.number);
 }
 
 /** A device before there is a transport for it. */

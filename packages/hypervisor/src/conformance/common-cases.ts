@@ -7,6 +7,7 @@ import type { MemoryRegion } from '../vm.ts';
 import type { ConformanceCase } from './case.ts';
 import type { LoggedExit } from './exit-log.ts';
 import { ConformanceMachine } from './machine.ts';
+import { checkMsiEvents, MSI_EVENTS, MSI_EVENTS_CASE } from './msi-events.ts';
 import type { Payloads } from './payloads.ts';
 
 const SIZES = [1, 2, 4, 8] as const;
@@ -214,6 +215,22 @@ export function commonCases(payloads: Payloads): readonly ConformanceCase[] {
         await vcpu.exit();
         event.signal();
         assert.deepEqual(await vcpu.exit(), interrupted(value));
+      }),
+    },
+    {
+      name: MSI_EVENTS_CASE,
+      run: withMachine(async (machine) => {
+        const expected = payloads.message(machine);
+        // Not every hypervisor does that by itself.
+        if (expected === undefined || machine.vm.interrupts.msiEvents === undefined) return;
+        const { message, enable, told: value } = expected;
+        const waits = Array.from({ length: MSI_EVENTS }, () => waitAndTell(machine));
+        machine.load(payloads.assemble(enable, tellDevice, ...waits, powerOff));
+        const vcpu = machine.start(0);
+        await vcpu.exit();
+        await checkMsiEvents(machine.vm, message, async () => {
+          assert.deepEqual(await vcpu.exit(), interrupted(value));
+        });
       }),
     },
     {

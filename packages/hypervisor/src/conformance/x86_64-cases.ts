@@ -5,6 +5,7 @@ import { HypervisorError } from '../errors.ts';
 import type { MemoryRegion } from '../vm.ts';
 import type { ConformanceCase } from './case.ts';
 import type { LoggedExit } from './exit-log.ts';
+import { checkMsiEvents, MSI_EVENTS_CASE } from './msi-events.ts';
 import {
   hlt,
   idle,
@@ -382,6 +383,18 @@ export const x86Cases: readonly ConformanceCase[] = [
       assert.deepEqual(await vcpu.exit(), interrupted(0x34));
       other.signal();
       assert.deepEqual(await vcpu.exit(), interrupted(0x35));
+    }),
+  },
+  {
+    name: MSI_EVENTS_CASE,
+    run: withMachine(MODE_32, async (machine) => {
+      onInterrupt(machine, 0x37);
+      machine.load(code(enableLocalApic, tellDevice, sti, idle));
+      const vcpu = machine.start(0);
+      await vcpu.exit();
+      await checkMsiEvents(machine.vm, { addressLow: LOCAL_APIC, addressHigh: 0, data: 0x37 }, async () => {
+        assert.deepEqual(await vcpu.exit(), interrupted(0x37));
+      });
     }),
   },
   {

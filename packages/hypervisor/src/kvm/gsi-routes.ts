@@ -102,15 +102,27 @@ export class GsiRoutes {
     });
   }
 
-  /** Makes a reserved GSI a message, or another one than it was. */
+  /**
+   * Makes a reserved GSI a message, or another one than it was.
+   *
+   * @throws KvmError when KVM does not take it; it then stays what it was
+   */
   setMessage(route: MessageRoute): void {
     this.#locked(() => {
       const index = this.#indexOf(route.gsi);
       if (index < 0) {
         this.#append(route);
       } else if (!this.#isSame(index, route)) {
+        const start = this.#offsetOf(index);
+        const before = this.#bytes.slice(start, start + ENTRY);
         this.#store(index, route);
-        this.#write();
+        try {
+          this.#write();
+        } catch (error) {
+          // KVM takes the table as a whole, and would refuse what others change from now on.
+          this.#bytes.set(before, start);
+          throw error;
+        }
       }
     });
   }

@@ -1,12 +1,14 @@
 import { HypervisorError } from '../errors.ts';
 import type { Architecture } from '../hypervisor.ts';
-import type { InterruptLine, Interrupts, MsiSender } from '../vm.ts';
+import type { InterruptLine, Interrupts, MsiEvents, MsiSender } from '../vm.ts';
 import {
   architectureOf,
   type KvmArchitecture,
   type LineRange,
   type UserControllers,
 } from './architecture.ts';
+import { GsiRoutes } from './gsi-routes.ts';
+import { KvmMsiEvents } from './msi-events.ts';
 import { callStructure, KvmError, type NativeVm, native } from './native.ts';
 
 /** What a thread needs to raise the machine's interrupts. */
@@ -16,41 +18,48 @@ export interface KvmInterruptsBackEnd {
   readonly vcpuCount: number;
   /** Interrupt controllers that are not in the kernel. */
   readonly controllers: unknown;
+  /** The states of the GSIs and of the eventfds that send MSIs; undefined when nobody takes MSIs. */
+  readonly msiEvents: { readonly routes: SharedArrayBuffer; readonly events: SharedArrayBuffer } | undefined;
 }
 
 /** What a machine's threads raise its interrupts with. */
-interface KvmInterruptsParts extends Omit<KvmInterruptsBackEnd, 'handle' | 'controllers'> {
+interface KvmInterruptsParts extends Omit<KvmInterruptsBackEnd, 'handle' | 'controllers' | 'msiEvents'> {
   readonly vm: NativeVm;
   readonly architecture: KvmArchitecture;
   readonly controllers: UserControllers | undefined;
+  readonly msiEvents: MsiEvents | undefined;
 }
 
 /** The interrupt controllers, on one of the machine's threads. */
 export class KvmInterrupts implements Interrupts {
   readonly msi: MsiSender;
+  readonly msiEvents: MsiEvents | undefined;
   readonly #vm: NativeVm;
   readonly #architecture: KvmArchitecture;
   readonly #lines: LineRange;
   readonly #vcpuCount: number;
   readonly #controllers: UserControllers | undefined;
 
-  constructor({ vm, architecture, lines, vcpuCount, controllers }: KvmInterruptsParts) {
+  constructor({ vm, architecture, lines, vcpuCount, controllers, msiEvents }: KvmInterruptsParts) {
     this.#vm = vm;
     this.#architecture = architecture;
     this.#lines = lines;
     this.#vcpuCount = vcpuCount;
     this.#controllers = controllers;
     this.msi = new KvmMsiSender(vm);
+    this.msiEvents = msiEvents;
   }
 
   static attach(name: Architecture, backEnd: KvmInterruptsBackEnd): KvmInterrupts {
-    const { handle, controllers, ...rest } = backEnd;
+    const { handle, controllers, msiEvents, ...rest } = backEnd;
     const architecture = architectureOf(name);
+    const vm = native().attachVm(handle);
     return new KvmInterrupts({
       ...rest,
-      vm: native().attachVm(handle),
+      vm,
       architecture,
       controllers: controllers === undefined ? undefined : architecture.attachControllers?.(controllers),
+      msiEvents: msiEvents && new KvmMsiEvents(vm, GsiRoutes.attach(vm, msiEvents.routes), msiEvents.events),
     });
   }
 

@@ -21,6 +21,7 @@ import { KvmInterrupts, type KvmInterruptsBackEnd } from './interrupts.ts';
 import { ioEventStructure } from './io-event.ts';
 import type { KvmVcpuBackEnd } from './kvm-vcpu.ts';
 import { MemorySlots } from './memory-slots.ts';
+import { IRQFD_DEASSIGN, irqFd, KvmMsiEvents } from './msi-events.ts';
 import {
   Capability,
   callStructure,
@@ -33,8 +34,7 @@ import {
 } from './native.ts';
 import type { KvmRegionBackEnd } from './region-switch.ts';
 
-/** KVM_IRQFD_FLAG_* */
-const IRQFD_DEASSIGN = 1;
+/** KVM_IRQFD_FLAG_RESAMPLE */
 const IRQFD_RESAMPLE = 2;
 
 /** A machine of KVM's. */
@@ -50,6 +50,7 @@ export class KvmVm implements Vm {
   readonly #stateRegisters: Uint32Array;
   readonly #devices: KernelDevices;
   readonly #routes: GsiRoutes;
+  readonly #msiEvents: KvmMsiEvents | undefined;
   readonly #watchers = new Set<Disposable>();
   /** The id of the vCPU that is asked for next. */
   #nextVcpu = 0;
@@ -88,7 +89,11 @@ export class KvmVm implements Vm {
     const { routes, firstFreeGsi, lines, controllers } = this.#devices;
     this.#routes.reserve(routes, firstFreeGsi);
     const { vcpuCount } = options;
-    this.interrupts = new KvmInterrupts({ vm: this.#vm, architecture, lines, vcpuCount, controllers });
+    this.#msiEvents = this.#devices.hasMessages ? new KvmMsiEvents(this.#vm, this.#routes) : undefined;
+    this.interrupts = new KvmInterrupts({
+      ...{ vm: this.#vm, architecture, lines, vcpuCount, controllers },
+      msiEvents: this.#msiEvents,
+    });
     cleanup.move();
   }
 
@@ -106,6 +111,7 @@ export class KvmVm implements Vm {
       lines: this.#devices.lines,
       vcpuCount: this.#options.vcpuCount,
       controllers: this.#devices.controllers?.descriptor,
+      msiEvents: this.#msiEvents && { routes: this.#routes.state, events: this.#msiEvents.state },
     };
     return { kind: 'kvm', architecture: this.architecture, backEnd };
   }
@@ -164,8 +170,8 @@ export class KvmVm implements Vm {
         return this.#tracked(this.#devices.raiseUntilEnded(target.source, event, target.resample));
       }
       const flags = target.resample === undefined ? 0 : IRQFD_RESAMPLE;
-      this.#irqFd(descriptor, target.source, flags, target.resample?.descriptor.number ?? 0);
-      return this.#undo(() => this.#irqFd(descriptor, target.source, IRQFD_DEASSIGN, 0));
+      irqFd(this.#vm, descriptor, target.source, flags, target.resample?.descriptor.number ?? 0);
+      return this.#undo(() => irqFd(this.#vm, descriptor, target.source, IRQFD_DEASSIGN, 0));
     }
     if (!this.#devices.hasMessages) {
       throw new HypervisorError(
@@ -176,13 +182,13 @@ export class KvmVm implements Vm {
     const { addressLow, addressHigh, data, deviceId = 0 } = target;
     const gsi = this.#routes.addMessage(addressLow, addressHigh, data, deviceId);
     try {
-      this.#irqFd(descriptor, gsi, 0, 0);
+      irqFd(this.#vm, descriptor, gsi, 0, 0);
     } catch (error) {
       this.#routes.removeMessage(gsi);
       throw error;
     }
     return this.#undo(() => {
-      this.#irqFd(descriptor, gsi, IRQFD_DEASSIGN, 0);
+      irqFd(this.#vm, descriptor, gsi, IRQFD_DEASSIGN, 0);
       this.#routes.removeMessage(gsi);
     });
   }
@@ -276,13 +282,6 @@ export class KvmVm implements Vm {
             : 'has a length or value that KVM does not take';
       throw new HypervisorError('INVALID_ARGUMENT', `the I/O event at ${place} ${reason}`, { cause });
     }
-  }
-
-  /** KVM_IRQFD (`struct kvm_irqfd`). */
-  #irqFd(descriptor: number, gsi: number, flags: number, resample: number): void {
-    const structure = new Uint32Array(8);
-    structure.set([descriptor, gsi, flags, resample]);
-    callStructure(this.#vm, 'KVM_IRQFD', new Uint8Array(structure.buffer));
   }
 }
 

@@ -9,13 +9,15 @@ export interface RemoteHostOptions extends DeviceLifecycleOptions {
   readonly open: OpenRemote;
   /** File descriptors of the eventfds that the guest's notifications signal, one for each queue. */
   readonly kicks: readonly number[];
+  /** Those of the eventfds that the back end signals to interrupt the guest, one for each queue. */
+  readonly calls: readonly number[];
   readonly onLog: (message: string) => void;
 }
 
 /**
  * Serves a virtio device whose back end is another process: hands the queues over when the driver is ready, takes them back at
- * a reset, and raises the interrupts that the back end asks for. Notifications go from the guest to the back end without
- * passing here.
+ * a reset, and raises the interrupts that the back end asks for as long as nothing else sends them. Notifications go from the
+ * guest to the back end without passing here.
  */
 export class RemoteHost {
   readonly #lifecycle: DeviceLifecycle;
@@ -32,11 +34,11 @@ export class RemoteHost {
   readonly #config: Uint8Array;
 
   private constructor(options: RemoteHostOptions) {
-    const { interrupt, kicks } = options;
+    const { interrupt, kicks, calls } = options;
     this.#lifecycle = new DeviceLifecycle(options);
     this.#config = this.#driverConfig().slice(0, options.descriptor.configLength);
     this.#kicks = kicks;
-    this.#calls = kicks.map(() => EventFd.create());
+    this.#calls = calls.map((call) => EventFd.fromDescriptor(call));
     this.#watchers = this.#calls.map((call, index) => call.onReadable(() => interrupt.queue(index)));
   }
 
@@ -83,7 +85,6 @@ export class RemoteHost {
 
   #release(): void {
     for (const watcher of this.#watchers) watcher[Symbol.dispose]();
-    for (const call of this.#calls) call[Symbol.dispose]();
   }
 
   /** One step after the other: what the driver does meanwhile is looked at when the back end has answered. */

@@ -169,6 +169,8 @@ export interface TransportHooks {
   readonly vectors: number;
   /** The back end has to look at the phase. */
   signalControl(): void;
+  /** The driver has chosen vectors for its queues, or has come so far that it should have. Called with the lock held. */
+  vectorsChanged(): void;
   /** The registers were reset: interrupts that were pending are not any more. Called with the lock held. */
   resetInterrupts(): void;
 }
@@ -337,6 +339,7 @@ export class VirtioRegisters {
         break;
       case Field.queueMsixVector:
         if (queue) queue.vector = this.#vector(value);
+        this.#hooks.vectorsChanged();
         break;
       case Field.queueSize:
         if (queue && queue.enable === 0) queue.size = value;
@@ -402,6 +405,8 @@ export class VirtioRegisters {
     // A modern device does not start for a driver that skipped the negotiation.
     if ((after & VirtioStatus.featuresOk) === 0) after &= ~VirtioStatus.driverOk;
     state.status = after;
+    // A back end that has let go after a reset took the vectors along.
+    this.#hooks.vectorsChanged();
     if ((after & ~before & VirtioStatus.driverOk) !== 0) {
       state.phase.store(Phase.activating);
       this.#hooks.signalControl();

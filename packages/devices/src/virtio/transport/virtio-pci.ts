@@ -1,7 +1,7 @@
 import type { BusAccess } from '../../bus.ts';
 import { createBusAccess, readAllOnes } from '../../bus.ts';
 import type { Signal } from '../../environment.ts';
-import type { InterruptLine, MsiSender } from '../../interrupt.ts';
+import type { InterruptLine, MsiEvents, MsiSender } from '../../interrupt.ts';
 import {
   PciCapabilityId,
   PciConfigurationSpace,
@@ -18,6 +18,7 @@ import {
   type VirtioDeviceModel,
   VirtioRegisters,
 } from './registers.ts';
+import { attachQueueState, type VirtqueueState } from './state.ts';
 
 const VENDOR_ID = 0x1af4;
 /** Modern device ids start here; the virtio device id is added. */
@@ -134,6 +135,10 @@ export interface VirtioPciWiring {
   readonly kicks: readonly Signal[];
   /** Wakes the back end to look at the device's phase. */
   readonly control: Signal;
+  /** One for each queue, if its back end is in another process: file descriptors of the eventfds that this one signals. */
+  readonly calls: readonly number[];
+  /** Has these send messages by themselves, where that is possible. */
+  readonly msiEvents: MsiEvents | undefined;
 }
 
 /** A virtio device on PCI (virtio 1.3, section 4.1): the register half, as many threads as access it have one. */
@@ -146,6 +151,8 @@ export class VirtioPciFunction implements PciFunction {
   readonly #msixCapability: number;
   readonly #pciCfg: number;
   readonly #pciCfgAccess = createBusAccess();
+  readonly #calls: readonly { readonly event: number; readonly queue: VirtqueueState }[];
+  readonly #msiEvents: MsiEvents | undefined;
 
   constructor(parts: VirtioPciParts, wiring: VirtioPciWiring) {
     this.space = new PciConfigurationSpace(parts.space);
@@ -154,9 +161,15 @@ export class VirtioPciFunction implements PciFunction {
     this.#pciCfg = parts.pciCfgCapability;
     this.#kicks = wiring.kicks;
     this.#interrupt = new VirtioPciInterrupt(parts.state, this.space, this.#msix, wiring.line);
+    this.#calls = wiring.calls.map((event, index) => ({
+      event,
+      queue: attachQueueState(parts.state, index),
+    }));
+    this.#msiEvents = wiring.msiEvents;
     const hooks = {
       vectors: this.#msix.vectors,
       signalControl: () => wiring.control.signal(),
+      vectorsChanged: () => this.#connectCalls(),
       resetInterrupts: () => void this.#interrupt.acknowledge(),
     };
     this.#registers = new VirtioRegisters(parts.state, hooks, parts.configWrites);
@@ -202,6 +215,7 @@ export class VirtioPciFunction implements PciFunction {
         break;
       case MSIX_TABLE:
         this.#msix.writeTable(offset, access);
+        this.#connectCalls();
         break;
       default:
         // ISR and PBA are for reading.
@@ -220,6 +234,7 @@ export class VirtioPciFunction implements PciFunction {
     } else if (register === this.#msixCapability || register === PciRegister.command) {
       // The order matters: what INTx no longer announces must not be lost when MSI-X takes over, and vice versa.
       this.#msix.controlWritten();
+      this.#connectCalls();
       this.#registers.mutex.lock();
       try {
         this.#interrupt.updateLine();
@@ -227,6 +242,12 @@ export class VirtioPciFunction implements PciFunction {
         this.#registers.mutex.unlock();
       }
     }
+  }
+
+  /** Has the interrupts of a back end in another process take the shortest way that the vectors allow now. */
+  #connectCalls(): void {
+    if (this.#msiEvents === undefined) return;
+    for (const { event, queue } of this.#calls) this.#msix.connect(this.#msiEvents, event, queue.vector);
   }
 
   #readIsr(offset: number, access: BusAccess): void {
