@@ -116,7 +116,8 @@ export class VirtualMachine implements AsyncDisposable {
   readonly #resolveExit: (exit: VmExit) => void;
   readonly #rejectExit: (error: unknown) => void;
   readonly #threads: VcpuThread[] = [];
-  #io: IoWorker | undefined;
+  /** Undefined before the start. */
+  #io: Promise<IoWorker> | undefined;
   #started = false;
   #ended = false;
 
@@ -243,7 +244,8 @@ export class VirtualMachine implements AsyncDisposable {
   }
 
   /**
-   * Starts the threads: I/O first, then the vCPUs.
+   * Starts the threads, the vCPUs first: until its drivers look for their devices, the guest needs no back end. Resolves when all
+   * of them are there; the guest may have ended by then.
    *
    * @throws VirtualMachineError INVALID_STATE when it was started before
    * @throws DeviceError, DeviceProcessError when a device's back end cannot be opened
@@ -256,25 +258,13 @@ export class VirtualMachine implements AsyncDisposable {
     this.#started = true;
     const { vm, devices, consoles, vcpuRegisters, bootRegisters, cleanup, log, configuration } = this.#parts;
     const { bootThread, processes } = this.#parts;
-    await processes?.ready();
     void processes?.failure.then(({ message }) => this.#end({ kind: 'crash', reason: message }));
     const environment: IoEnvironmentData = {
       memory: vm.memory.descriptor(),
       interrupts: vm.interruptsDescriptor(),
     };
-    const io = await IoWorker.start({
-      devices: devices.pci.virtioDevices,
-      program: programUrl('io-worker', import.meta.url),
-      environment,
-      onBroken: ({ device, message }) => {
-        log({ level: 'error', target: 'devices', message: `${device} stopped: ${message}` });
-      },
-      onLog: (message) => log({ level: 'info', target: 'devices', message }),
-      onFailure: (error) => this.#end({ kind: 'crash', reason: error.message }),
-    });
-    this.#io = cleanup.use(io);
-    const { sizeMiB, initialMiB } = configuration.memory;
-    if (initialMiB < sizeMiB) await this.balloon?.set((sizeMiB - initialMiB) * MIB);
+    // After the vCPUs have ended.
+    cleanup.defer(() => this.#endIo());
     const shared: Omit<VcpuWorkerData, 'vcpu' | 'registers'> = {
       interrupts: environment.interrupts,
       memory: environment.memory,
@@ -296,6 +286,27 @@ export class VirtualMachine implements AsyncDisposable {
         (stop) => this.#stopped(stop),
         (error: unknown) => this.#fail(error),
       );
+    }
+    this.#io = IoWorker.start({
+      devices: devices.pci.virtioDevices,
+      program: programUrl('io-worker', import.meta.url),
+      environment,
+      onBroken: ({ device, message }) => {
+        log({ level: 'error', target: 'devices', message: `${device} stopped: ${message}` });
+      },
+      onLog: (message) => log({ level: 'info', target: 'devices', message }),
+      onFailure: (error) => this.#end({ kind: 'crash', reason: error.message }),
+    });
+    // When a process is missing, so is what the I/O thread connects to: the process's reason says more.
+    for (const result of await Promise.allSettled([processes?.ready(), this.#io])) {
+      if (result.status === 'rejected') throw result.reason;
+    }
+    const { sizeMiB, initialMiB } = configuration.memory;
+    try {
+      if (initialMiB < sizeMiB) await this.balloon?.set((sizeMiB - initialMiB) * MIB);
+    } catch (error) {
+      // A guest that has ended has no memory to give.
+      if (!this.#ended) throw error;
     }
   }
 
@@ -349,7 +360,7 @@ export class VirtualMachine implements AsyncDisposable {
       throw new VirtualMachineError('INVALID_STATE', 'only the devices of a running machine do anything');
     }
     const { processes } = this.#parts;
-    return await (processes?.has(device) ? processes : this.#io).command(device, command);
+    return await (processes?.has(device) ? processes : await this.#io).command(device, command);
   }
 
   #stopped(stop: VcpuStop): void {
@@ -387,11 +398,17 @@ export class VirtualMachine implements AsyncDisposable {
     const { processes, consoles } = this.#parts;
     await Promise.all(this.#threads.map((thread) => thread[Symbol.asyncDispose]()));
     try {
-      await this.#io?.[Symbol.asyncDispose]();
+      await this.#endIo();
       await processes?.[Symbol.asyncDispose]();
     } finally {
       await consoles.drain();
     }
+  }
+
+  /** Has the I/O thread finish, unless it did not start, which {@link start} tells of. */
+  async #endIo(): Promise<void> {
+    const [io] = await Promise.allSettled([this.#io]);
+    if (io.status === 'fulfilled') await io.value?.[Symbol.asyncDispose]();
   }
 
   /** A kernel that panics reboots: what it told pvpanic, or wrote before, tells the two apart. */

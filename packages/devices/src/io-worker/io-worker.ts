@@ -29,6 +29,8 @@ export class IoWorker implements AsyncDisposable {
   readonly #worker: Worker;
   readonly #exited: Promise<unknown>;
   #failure: DeviceError | undefined;
+  /** Back ends are open, and the thread was not asked to end. */
+  #serving = false;
   #stopping = false;
   #ended = false;
   readonly #devices: readonly VirtioPciDescriptor[];
@@ -55,7 +57,7 @@ export class IoWorker implements AsyncDisposable {
         },
       );
       for (const device of devices) abandonDevice(device.parts.state);
-      if (!this.#stopping) onFailure?.(this.#failure);
+      if (this.#serving) onFailure?.(this.#failure);
     });
   }
 
@@ -67,6 +69,7 @@ export class IoWorker implements AsyncDisposable {
     const { devices, environment, program, onBroken, onLog } = options;
     const workerData: IoWorkerData = { devices, environment };
     const worker = new Worker(program, { workerData, name: 'tsvmm-io' });
+    const started = new IoWorker(worker, options);
     const ready = Promise.withResolvers<void>();
     worker.on('message', (event: IoWorkerEvent) => {
       if (event.kind === 'broken') onBroken?.(event.broken);
@@ -80,7 +83,8 @@ export class IoWorker implements AsyncDisposable {
       const what = reasonOf(cause);
       throw new DeviceError('BACKEND_FAILED', `The I/O thread could not start: ${what}`, { cause });
     }
-    return new IoWorker(worker, options);
+    started.#serving = true;
+    return started;
   }
 
   /**
@@ -120,6 +124,7 @@ export class IoWorker implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#stopping) return;
     this.#stopping = true;
+    this.#serving = false;
     const stop: IoWorkerRequest = { kind: 'stop' };
     this.#worker.postMessage(stop);
     await this.#exited;
