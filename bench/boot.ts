@@ -21,18 +21,23 @@ const PATIENCE = 120_000;
 
 export const description = 'a boot of Linux on KVM, against QEMU with KVM: the same files and devices';
 
+/** What one process does in QEMU, and what tsvmm does with a jailed process for each device. */
+const SANDBOXES = { 'in one process': ['--disable-sandbox'], sandboxed: [] };
+
 /** The programs boot in turn, so that whatever else the machine does hits both alike. */
 export async function run(report: (row: BenchmarkRow) => void): Promise<void> {
   if (process.arch !== 'x64') throw new Error('This benchmark needs an x86_64 host with KVM');
   await using directory = await mkdtempDisposable(join(tmpdir(), 'tsvmm-boot-'));
   const files = await prepare(directory.path);
-  const toEntry = await compare({ ...files, kernel: files.entryKernel });
-  const toInit = await compare(files);
-  const row = (what: string, ours: number, peer: number) =>
-    report({ what, ours, peer, unit: 'ms', ratio: peer / ours });
-  row('process start to kernel entry', toEntry.ours, toEntry.peer);
-  row('kernel entry to init', toInit.ours - toEntry.ours, toInit.peer - toEntry.peer);
-  row('process start to init', toInit.ours, toInit.peer);
+  for (const [where, options] of Object.entries(SANDBOXES)) {
+    const toEntry = await compare({ ...files, kernel: files.entryKernel }, options);
+    const toInit = await compare(files, options);
+    const row = (what: string, ours: number, peer: number) =>
+      report({ what: `${what}, ${where}`, ours, peer, unit: 'ms', ratio: peer / ours });
+    row('process start to kernel entry', toEntry.ours, toEntry.peer);
+    row('kernel entry to init', toInit.ours - toEntry.ours, toInit.peer - toEntry.peer);
+    row('process start to init', toInit.ours, toInit.peer);
+  }
 }
 
 interface BootFiles {
@@ -77,12 +82,15 @@ function printingAtEntry(bzImage: Buffer): Buffer {
 }
 
 /** Medians of milliseconds from the start of the programs to the mark. */
-async function compare(files: BootFiles): Promise<{ readonly ours: number; readonly peer: number }> {
+async function compare(
+  files: BootFiles,
+  sandbox: readonly string[],
+): Promise<{ readonly ours: number; readonly peer: number }> {
   const ours: number[] = [];
   const theirs: number[] = [];
   for (let round = -WARM_UP_ROUNDS; round < ROUNDS; round++) {
     const peer = await timeToMark('qemu-system-x86_64', qemuParameters(files));
-    const our = await timeToMark(process.execPath, tsvmmParameters(files));
+    const our = await timeToMark(process.execPath, tsvmmParameters(files, sandbox));
     if (round < 0) continue;
     ours.push(our);
     theirs.push(peer);
@@ -92,10 +100,9 @@ async function compare(files: BootFiles): Promise<{ readonly ours: number; reado
 
 const PARAMETERS = 'quiet rdinit=/first';
 
-/** Like the peer's, all of the machine is in one process. */
-function tsvmmParameters({ kernel, initrd, disk }: BootFiles): readonly string[] {
+function tsvmmParameters({ kernel, initrd, disk }: BootFiles, sandbox: readonly string[]): readonly string[] {
   return [
-    ...[TSVMM, 'run', '--hypervisor', 'kvm', '--disable-sandbox', '--no-syslog', '--mem', String(MEMORY)],
+    ...[TSVMM, 'run', '--hypervisor', 'kvm', ...sandbox, '--no-syslog', '--mem', String(MEMORY)],
     ...['--block', disk, '--initrd', initrd, '--params', PARAMETERS, kernel],
   ];
 }

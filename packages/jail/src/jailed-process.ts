@@ -200,13 +200,14 @@ function withoutIoUring(policy: Policy): { readonly filter?: Uint8Array } {
   return { filter };
 }
 
-/** The whole environment; of this process's there is only what says where add-ons are. */
+/** Of this process's environment: where node-gyp-build finds add-ons, and Node what V8 has compiled. */
+const PASSED_ON = ['PREBUILDS_ONLY', 'NODE_COMPILE_CACHE'];
+
 function environment(): readonly string[] {
-  const { PREBUILDS_ONLY: prebuiltOnly } = process.env;
-  return [
-    // What is done through an io_uring passes filters by: libuv is to have none.
-    'UV_USE_IO_URING=0',
-    // node-gyp-build is to find the same add-ons there as here.
-    ...(prebuiltOnly === undefined ? [] : [`PREBUILDS_ONLY=${prebuiltOnly}`]),
-  ];
+  const passedOn = PASSED_ON.flatMap((name) => {
+    const value = process.env[name];
+    return value === undefined ? [] : [`${name}=${value}`];
+  });
+  // What is done through an io_uring passes filters by: libuv is to have none.
+  return ['UV_USE_IO_URING=0', ...passedOn];
 }

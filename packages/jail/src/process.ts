@@ -1,3 +1,4 @@
+import { flushCompileCache } from 'node:module';
 import { FileDescriptor, UnixSocket } from '@tsvmm/base';
 import {
   BEGIN,
@@ -21,6 +22,8 @@ export async function runJailed(prepare: (link: UnixSocket) => () => Promise<voi
   const control = new UnixSocket(new FileDescriptor(CONTROL_DESCRIPTOR));
   const link = new UnixSocket(new FileDescriptor(LINK_DESCRIPTOR));
   const run = prepare(link);
+  // Node would do so when it ends, where there are no files.
+  flushCompileCache();
   control.sendMessage(Buffer.from(LOADED));
   for (;;) {
     const packet = await receivePacket(control);

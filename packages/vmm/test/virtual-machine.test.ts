@@ -88,7 +88,8 @@ describe('VirtualMachine', () => {
       await cycle();
     }
     expect(count()).toEqual(before);
-  });
+    // Six machines, whose guests compute while their devices' processes start.
+  }, 120_000);
 
   it('warns of an input that cannot be read, and runs without it', async () => {
     const { promise: warned, resolve } = Promise.withResolvers<string>();
