@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs';
 import { type FileDescriptor, MemFd, UnixSocket } from '@tsvmm/base';
 import { blockModel, RngBackend } from '@tsvmm/devices';
 import fc from 'fast-check';
@@ -5,6 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { VhostUserDevice, VhostUserError } from '../src/index.ts';
 
 const GET_FEATURES = 1;
+const SET_BACKEND_REQ_FD = 21;
 const VERSION = 1;
 const NEED_REPLY = 8;
 
@@ -140,6 +142,22 @@ test('a front end that wants acknowledgements gets refusals as answers', async (
   const { length = 0 } = frontEnd.socket.tryReceiveMessage(buffer) ?? {};
   expect(length).toBe(20);
   expect(new DataView(buffer.buffer).getBigUint64(12, true)).toBe(1n);
+});
+
+test('a channel that nobody can wait for is refused, and closed', async () => {
+  using frontEnd = new FrontEnd();
+  using file = MemFd.create({ name: 'no channel', size: 4096 });
+  frontEnd.send(message(16, u64((1n << 3n) | (1n << 5n))));
+  const answer = new Uint8Array(20);
+  const refuse = async () => {
+    frontEnd.send(message(SET_BACKEND_REQ_FD, new Uint8Array(), VERSION | NEED_REPLY), [file.descriptor]);
+    while (frontEnd.socket.tryReceiveMessage(answer) === undefined) await new Promise(setImmediate);
+    expect(new DataView(answer.buffer).getBigUint64(12, true)).toBe(1n);
+  };
+  await refuse();
+  const before = readdirSync('/proc/self/fd').length;
+  for (let times = 0; times < 10; times++) await refuse();
+  expect(readdirSync('/proc/self/fd')).toHaveLength(before);
 });
 
 test('whatever a front end says ends the connection with a VhostUserError, or is taken', async () => {

@@ -31,11 +31,17 @@ export class Connection implements Disposable {
   #payloadLength = 0;
   #descriptors: FileDescriptor[] = [];
 
-  /** Takes the socket over. */
+  /**
+   * Takes the socket over.
+   * @throws {SystemError} of @tsvmm/base when it is no socket but a file: nobody can wait for that
+   */
   constructor(socket: UnixSocket, events: ConnectionEvents) {
     this.#socket = socket;
     this.#events = events;
+    using onFailure = new DisposableStack();
+    onFailure.use(socket);
     this.#watcher = socket.onReadable(() => this.#receive());
+    onFailure.move();
   }
 
   /**
