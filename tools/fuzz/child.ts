@@ -5,6 +5,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { inspect } from 'node:util';
 import { Coverage } from './coverage.ts';
 import { mutate, Random } from './mutate.ts';
 import { corpusOf, type FuzzTarget, fuzzFolder, loadTargets } from './target.ts';
@@ -45,14 +46,17 @@ async function attempt(bytes: Uint8Array): Promise<boolean> {
     if (maxRSS > MAX_RESIDENT) throw new Error(`${maxRSS} KiB of memory were in use`);
     return true;
   } catch (error) {
-    tell({ kind: 'failure', stack: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+    tell({ kind: 'failure', stack: inspect(error) });
     return false;
   }
 }
 
 let told = performance.now();
 let isFine = true;
-for (const bytes of corpus) isFine = isFine && (await attempt(bytes));
+for (const [index, bytes] of corpus.entries()) {
+  isFine = isFine && (await attempt(bytes));
+  await tellProgress(index);
+}
 coverage.takeNews();
 for (let inputs = corpus.length; isFine; inputs += BATCH) {
   const batch = Array.from({ length: BATCH }, () =>
@@ -62,7 +66,7 @@ for (let inputs = corpus.length; isFine; inputs += BATCH) {
     isFine = isFine && (await attempt(bytes));
     await tellProgress(inputs);
   }
-  if (isFine && coverage.hasNews()) await keepNews(batch);
+  if (isFine && coverage.hasNews()) await keepNews(batch, inputs);
 }
 process.disconnect?.();
 
@@ -76,9 +80,10 @@ async function tellProgress(inputs: number): Promise<void> {
 }
 
 /** Tries inputs again, to find those of them that reach what none did before. */
-async function keepNews(batch: readonly Uint8Array[]): Promise<void> {
+async function keepNews(batch: readonly Uint8Array[], inputs: number): Promise<void> {
   for (const bytes of batch) {
     isFine = isFine && (await attempt(bytes));
+    await tellProgress(inputs);
     if (!coverage.takeNews()) continue;
     corpus.push(bytes);
     tell({ kind: 'interesting', bytes: Buffer.from(bytes).toString('base64') });

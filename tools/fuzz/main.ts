@@ -64,6 +64,7 @@ async function replay(file: string): Promise<void> {
     const target = (await loadTargets(packageName))[name];
     console.log(target?.describe?.(bytes) ?? `${bytes.length} bytes`);
     await target?.exercise(bytes);
+    await target?.close?.();
     console.log(`${packageName} ${name}: nothing wrong`);
   }
 }

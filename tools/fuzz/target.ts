@@ -13,6 +13,8 @@ export interface FuzzTarget {
   exercise(bytes: Uint8Array): Promise<void>;
   /** An input like another one, with something of a second in it, by who knows their form; bytes are changed unless given. */
   mutate?(input: Uint8Array, other: Uint8Array, random: Random): Uint8Array;
+  /** Lets go of what inputs left for those after them. */
+  close?(): Promise<void>;
   /** An input for people to read, where its bytes say little. */
   describe?(bytes: Uint8Array): string;
 }

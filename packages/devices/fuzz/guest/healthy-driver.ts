@@ -1,7 +1,8 @@
 import type { GuestMemory } from '@tsvmm/vm-memory';
 import { EVENT_IDX, Guest, type GuestBuffer, VERSION_1, VirtioDriver } from '../../test/support/guest.ts';
+import { RAM } from '../../test/support/machine-memory.ts';
 import { restorePci } from './interpreter.ts';
-import { QUEUES } from './layout.ts';
+import { QUEUES, RAM_SIZE } from './layout.ts';
 import { DEVICE, type FuzzedMachine, Phase } from './machine.ts';
 import { type DeviceProfile, expectThat, type HealthyDriver, type HostSide } from './profile.ts';
 
@@ -26,7 +27,7 @@ export async function checkDevice(
   driver: VirtioDriver,
   profile: DeviceProfile,
 ): Promise<void> {
-  driver.guest.ramBytes.fill(0);
+  driver.guest.bytes(RAM, RAM_SIZE).fill(0);
   const accepted = driver.negotiate([VERSION_1, EVENT_IDX, ...profile.features]);
   expectThat(accepted, 'a device refuses the features that it offers');
   for (const queue of profile.model.queueSizes.keys()) {
@@ -42,13 +43,10 @@ export async function untilIdle(machine: FuzzedMachine): Promise<void> {
   await until(machine, 'the reset ends', () => machine.phase() !== Phase.resetting);
 }
 
-/** Turns of the event loop after which what has not come does not come. */
-const PATIENCE = 20_000;
-
 async function until(machine: FuzzedMachine, what: string, condition: () => boolean): Promise<void> {
   for (let turn = 0; !condition(); turn++) {
-    if (turn >= PATIENCE)
-      throw new Error(`in ${PATIENCE} turns of the event loop it was not so that ${what}`);
+    if (turn >= machine.patience)
+      throw new Error(`in ${turn} turns of the event loop it was not so that ${what}`);
     await machine.turn();
   }
 }

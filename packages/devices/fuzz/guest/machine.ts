@@ -48,7 +48,7 @@ import type { WatchedMemory } from './watched-memory.ts';
 
 /** The slots of the device that is driven, and of one beside it that keeps to the rules. */
 export const DEVICE = 1;
-const WITNESS = 2;
+export const WITNESS = 2;
 /** Bytes of the streams from and to the host: few, so that they are full now and then. */
 const STREAM = 1024;
 const ANY_CLASS = { baseClass: 0xff, subclass: 0 };
@@ -59,6 +59,8 @@ export interface FuzzedMachine extends AsyncDisposable {
   readonly interrupts: DeviceInterrupts;
   readonly shared: SharedMachine;
   readonly host: HostSide;
+  /** Turns after which what has not come does not come. */
+  readonly patience: number;
   /** The register that says what the device's back end is doing ({@link Phase}). */
   phase(): number;
   /** Serves what the guest has asked for, if that is this thread's to do. */
@@ -77,6 +79,7 @@ export class LocalMachine implements FuzzedMachine {
   readonly interrupts: DeviceInterrupts;
   readonly shared: SharedMachine;
   readonly host: HostSide;
+  readonly patience = 20_000;
   readonly #stack = new AsyncDisposableStack();
   readonly #served: readonly ServedDevice[];
   readonly #state: VirtioState;
@@ -164,7 +167,7 @@ export class LocalMachine implements FuzzedMachine {
   async checkWitness(): Promise<void> {
     this.#witness.ask();
     this.serve();
-    this.#witness.check();
+    if (!this.#witness.isAnswered()) throw new Error('the device beside it does not answer any more');
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -276,13 +279,15 @@ class CheckedInterrupts implements DeviceInterrupts {
 }
 
 /** A driver of the other device, set up before the storm, that must not notice it. */
-class Witness {
-  readonly #guest: Guest;
+export class Witness {
   readonly #driver: VirtioDriver;
   readonly #queue: DriverQueue;
+  readonly #buffer: number;
 
-  constructor(guest: Guest) {
-    this.#guest = guest;
+  /** @param memory where its rings go, if that matters */
+  constructor(guest: Guest, memory?: number) {
+    if (memory !== undefined) guest.allocateFrom(memory);
+    this.#buffer = guest.allocate(16);
     this.#driver = new VirtioDriver(guest, WITNESS);
     this.#driver.negotiate([VERSION_1, EVENT_IDX]);
     const queue = this.#driver.setUpQueue(0, 8);
@@ -292,12 +297,12 @@ class Witness {
   }
 
   ask(): void {
-    this.#queue.add([{ address: this.#guest.allocate(16), length: 16, write: true }]);
+    this.#queue.add([{ address: this.#buffer, length: 16, write: true }]);
     this.#driver.kick(0);
   }
 
-  check(): void {
-    if (this.#queue.take()?.length !== 16) throw new Error('the device beside it does not answer any more');
+  isAnswered(): boolean {
+    return this.#queue.take()?.length === 16;
   }
 }
 

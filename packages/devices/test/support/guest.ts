@@ -89,6 +89,11 @@ export class Guest {
     return address;
   }
 
+  /** What is allocated from now on is behind an address. */
+  allocateFrom(address: number): void {
+    this.#free = address;
+  }
+
   bytes(address: number, length: number): Uint8Array {
     return this.ramBytes.subarray(address - RAM, address - RAM + length);
   }
