@@ -6,8 +6,8 @@ import { deflateRawSync } from 'node:zlib';
 import type { ChildMessage } from './child.ts';
 import { fuzzFolder } from './target.ts';
 
-/** Seconds that an input may take: thousands of times what one does, also on a machine that has other things to do. */
-const PATIENCE = 60;
+/** Seconds that an input may take: thousands of times what one does, also for a process that gets what others leave. */
+const PATIENCE = 240;
 
 /** Fuzzes one target: what it finds goes to the package's `fuzz/found/`. */
 export class Campaign {

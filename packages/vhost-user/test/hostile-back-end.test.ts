@@ -81,7 +81,7 @@ describe('a back end cannot be used that', () => {
   ])('%s', async (_, answer, code, problem) => {
     using driver = new DriverMemory();
     using backEnd = new BackEnd(answer);
-    await expect(backEnd.open(driver, code === 'TIMEOUT' ? 50 : undefined)).rejects.toMatchObject({
+    await expect(backEnd.open(driver, code === 'TIMEOUT' ? 2000 : undefined)).rejects.toMatchObject({
       name: 'VhostUserError',
       code,
       message: expect.stringContaining(problem),
@@ -125,7 +125,7 @@ describe('a device fails, and nothing else, when its back end', () => {
   ])('%s', async (_, answer, code) => {
     using driver = new DriverMemory();
     using backEnd = new BackEnd(answer);
-    await using frontend = await backEnd.open(driver, code === 'TIMEOUT' ? 50 : undefined);
+    await using frontend = await backEnd.open(driver, code === 'TIMEOUT' ? 2000 : undefined);
     using queue = new DriverQueue(driver, 0);
     await frontend.activate(FEATURES, [queue.queue]);
     expect(await backEnd.device.failure()).toMatchObject({ name: 'VhostUserError', code });
