@@ -60,6 +60,8 @@ describe('options become a configuration', () => {
         't:800:600:Screen',
         '--input',
         'trackpad[p,width=9]',
+        '--input',
+        'custom[path=c,config-path=c.json]',
       ],
       {
         ...nothing,
@@ -68,6 +70,7 @@ describe('options become a configuration', () => {
           { kind: 'mouse', path: 'm' },
           { kind: 'multi-touch', path: 't', width: 800, height: 600, name: 'Screen' },
           { kind: 'trackpad', path: 'p', width: 9 },
+          { kind: 'custom', path: 'c', configPath: 'c.json' },
         ],
       },
     ],
@@ -213,6 +216,11 @@ describe('options become a configuration', () => {
     ['hardware=legacy-virtio-console', { hardware: 'virtio-console' }],
     ['unix-stream,path=s,input-unix-stream', { type: 'unix-stream', path: 's', inputUnixStream: true }],
     ['earlycon,input=f', { earlycon: true, input: 'f' }],
+    ['stdout,out-timestamp', { type: 'stdout', outTimestamp: true }],
+    [
+      'hardware=virtio-console,max-queue-sizes=[64,1024]',
+      { hardware: 'virtio-console', maxQueueSizes: [64, 1024] },
+    ],
   ])('consoles: %s', (value, serial) => {
     expect(configurationOf('--serial', value).serials).toEqual([serial]);
   });
@@ -342,6 +350,11 @@ describe('the rules across options', () => {
     [['--serial', 'hardware=virtio-console,earlycon'], '--serial', 'only hardware serial'],
     [['--serial', 'input-unix-stream'], '--serial', 'needs type unix-stream'],
     [['--serial', 'stdin,input=x'], '--serial', 'one input'],
+    [['--serial', 'hardware=debugcon,out-timestamp'], '--serial', 'only hardware serial writes the time'],
+    [['--serial', 'max-queue-sizes=[8,8]'], '--serial', 'only a virtio-console has queues'],
+    [['--serial', 'hardware=virtio-console,max-queue-sizes=[8]'], '--serial', 'for input and one for output'],
+    [['--serial', 'hardware=virtio-console,max-queue-sizes=[8,12]'], '--serial', 'a power of two from 2'],
+    [['--serial', 'hardware=virtio-console,name=a,max-queue-sizes=[8,8]'], '--serial', 'ports of one device'],
     [['--name', '\x1b[2J'], '--name', 'printable'],
     [['-p', 'a\nb'], '-p', 'line break'],
     [['-p', 'x'.repeat(5000)], '-p', 'at most 4096'],

@@ -133,6 +133,7 @@ export {
   UnixStreamSink,
 } from './serial/sinks.ts';
 export { SyslogSink, type SyslogSinkOptions } from './serial/syslog-sink.ts';
+export { withTimestamps } from './serial/timestamps.ts';
 export {
   describeUart16550,
   UART16550_LENGTH,
@@ -182,6 +183,7 @@ export {
   VirtioPciDevice,
 } from './virtio/device.ts';
 export type { DiskImage, ImageEnvironment } from './virtio/disk-image.ts';
+export { type CustomInput, readCustomInput } from './virtio/input/custom.ts';
 export { INPUT_EVENT_LENGTH, InputBackend } from './virtio/input/input-backend.ts';
 export {
   INPUT_KINDS,

@@ -57,7 +57,7 @@ describe('a back end cannot be used that', () => {
       'does not answer',
       but(15, () => 'nothing'),
       'TIMEOUT',
-      'has not answered GET_PROTOCOL_FEATURES in 50 ms',
+      'has not answered GET_PROTOCOL_FEATURES in 1000 ms',
     ],
     [
       'goes away',
@@ -81,7 +81,7 @@ describe('a back end cannot be used that', () => {
   ])('%s', async (_, answer, code, problem) => {
     using driver = new DriverMemory();
     using backEnd = new BackEnd(answer);
-    await expect(backEnd.open(driver, code === 'TIMEOUT' ? 2000 : undefined)).rejects.toMatchObject({
+    await expect(backEnd.open(driver, code === 'TIMEOUT' ? 1000 : undefined)).rejects.toMatchObject({
       name: 'VhostUserError',
       code,
       message: expect.stringContaining(problem),
@@ -125,7 +125,7 @@ describe('a device fails, and nothing else, when its back end', () => {
   ])('%s', async (_, answer, code) => {
     using driver = new DriverMemory();
     using backEnd = new BackEnd(answer);
-    await using frontend = await backEnd.open(driver, code === 'TIMEOUT' ? 2000 : undefined);
+    await using frontend = await backEnd.open(driver, code === 'TIMEOUT' ? 1000 : undefined);
     using queue = new DriverQueue(driver, 0);
     await frontend.activate(FEATURES, [queue.queue]);
     expect(await backEnd.device.failure()).toMatchObject({ name: 'VhostUserError', code });

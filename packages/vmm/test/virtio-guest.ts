@@ -78,6 +78,18 @@ function inputEvent(type: number, code: number, value: number): Buffer {
   return bytes;
 }
 
+/** An input device as crosvm's files describe it: something that is touched. */
+const PAD = {
+  name: 'Pad',
+  serial_name: 'pad-0',
+  properties: { INPUT_PROP_DIRECT: 1 },
+  events: [
+    { event_type: 'EV_KEY', event_type_code: 1, supported_events: { BTN_TOUCH: 330 } },
+    { event_type: 'EV_ABS', event_type_code: 3, supported_events: { ABS_X: 0 } },
+  ],
+  axis_info: [{ axis: 'ABS_X', axis_code: 0, min: 0, max: 1023 }],
+};
+
 /** Boots a guest, and works its devices by Linux's drivers on the one side and the machine's interface on the other. */
 export async function workDevices(guest: Guest, hypervisor: HypervisorConfiguration): Promise<void> {
   await using temporary = await mkdtempDisposable(join(tmpdir(), 'tsvmm-virtio-'));
@@ -86,17 +98,24 @@ export async function workDevices(guest: Guest, hypervisor: HypervisorConfigurat
   if (!log || !agent || !agentInput) throw new Error('three names make three paths');
   await writeFile(agentInput, 'from the host\n');
   await using keyboard = await listen(join(folder, 'keyboard.sock'));
+  await using pad = await listen(join(folder, 'pad.sock'));
+  const padFile = join(folder, 'pad.json');
+  await writeFile(padFile, JSON.stringify(PAD));
   await using vm = await VirtualMachine.create({
     hypervisor,
     kernel: guest.kernel,
     initrd: guest.initrd,
     memory: { sizeMiB: 256, initialMiB: 224 },
     balloon: { pageReporting: true },
-    inputs: [{ kind: 'keyboard', path: keyboard.path }],
+    inputs: [
+      { kind: 'keyboard', path: keyboard.path },
+      { kind: 'custom', path: pad.path, configPath: padFile },
+    ],
     serials: [
       {
         ...{ hardware: 'virtio-console', num: 1, type: 'file', path: log, console: true, stdin: true },
         size: { columns: 100, rows: 30 },
+        maxQueueSizes: [16, 64],
       },
       { hardware: 'virtio-console', num: 2, name: 'agent', type: 'file', path: agent, input: agentInput },
       {
@@ -147,6 +166,17 @@ export async function workDevices(guest: Guest, hypervisor: HypervisorConfigurat
   await shell.run(`printf '${zeroes}\\21\\0\\1\\0\\1\\0\\0\\0' > $event`);
   const [status] = await said;
   expect((status as Buffer).subarray(0, 8)).toEqual(inputEvent(0x11, 1, 1));
+
+  const found = await shell.run(
+    'pad=$(dirname $(grep -l "^Pad$" /sys/class/input/event*/device/name)); cat $pad/uniq $pad/capabilities/abs $pad/properties',
+  );
+  expect(found).toMatch(/^pad-0\n1\n2$/m);
+  await shell.run(
+    'exec 4< /dev/input/$(basename $(dirname $pad)); head -c 24 <&4 | hexdump -v -e \'8/1 "%02x" "\\n"\' > /tmp/moves & exec 4<&-',
+  );
+  const move = inputEvent(3, 0, 500);
+  (await pad.connection).write(Buffer.concat([move, inputEvent(0, 0, 0)]));
+  expect(await shell.run('wait; cat /tmp/moves')).toContain(move.toString('hex'));
 
   // ---- Balloon
   const { balloon } = vm;

@@ -1,4 +1,4 @@
-import { BUILT, key, type OptionDefinition, unbuiltKeys } from './definition.ts';
+import { BUILT, key, type OptionDefinition } from './definition.ts';
 
 /** Serial ports and virtio-consoles. */
 export const CONSOLE_OPTIONS: readonly OptionDefinition[] = [
@@ -27,10 +27,10 @@ export const CONSOLE_OPTIONS: readonly OptionDefinition[] = [
       key('input', 'PATH', 'take input from this file'),
       key('input-unix-stream', undefined, 'take input from the socket (unix-stream only)'),
       key('name', 'NAME', 'make a virtio-console a port of that name, of one device with all named ones'),
-      ...unbuiltKeys('Leave it out: lines appear as the guest writes them.', ['out-timestamp']),
+      key('out-timestamp', undefined, "write the host's time in front of each line (serial only)"),
       key('debugcon-port', 'PORT', 'I/O port of hardware debugcon; default 0x402'),
       key('pci-address', 'ADDR', 'place of a virtio-console on PCI bus 0, such as 00:05.0'),
-      ...unbuiltKeys('Leave it out: the queues have the usual sizes.', ['max-queue-sizes']),
+      key('max-queue-sizes', '[N,N]', 'most entries of the queues of a virtio-console; default [256,256]'),
     ],
     example: '--serial type=stdout,hardware=virtio-console,console,stdin',
     availability: BUILT,

@@ -25,6 +25,7 @@ export const INPUT_OPTIONS: readonly OptionDefinition[] = [
       key('width', 'N', 'width of what is touched, in units of its own; default 1280'),
       key('height', 'N', 'height of what is touched; default 1024'),
       key('name', 'TEXT', 'what the guest calls a touch device'),
+      key('config-path', 'PATH', 'JSON file that says what a custom device has'),
     ],
     example: '--input keyboard[path=kbd.sock] --input multi-touch[path=touch.sock,width=800]',
     availability: BUILT,

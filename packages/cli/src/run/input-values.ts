@@ -5,9 +5,10 @@ import type { GivenOption } from '../parse.ts';
 import { read } from './values.ts';
 
 /** Kinds that crosvm has and this version does not. */
-const UNBUILT_KINDS = ['evdev', 'custom'];
+const UNBUILT_KINDS = ['evdev'];
 
 const PLAIN = record({ path: string() });
+const CUSTOM = record({ path: string(), 'config-path': string({ alias: 'config_path' }) });
 const TOUCH = record({
   path: string(),
   width: optional(number()),
@@ -35,8 +36,10 @@ export function inputValue(given: GivenOption): InputConfiguration {
       'multi-touch': TOUCH,
       trackpad: TOUCH,
       'multi-touch-trackpad': TOUCH,
+      custom: CUSTOM,
     }),
   );
+  if ('config-path' in value) return { kind: 'custom', path: value.path, configPath: value['config-path'] };
   return { kind: type, ...value };
 }
 

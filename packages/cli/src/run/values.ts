@@ -11,6 +11,7 @@ import {
   type Schema,
   string,
   tagged,
+  vector,
 } from '@tsvmm/keyvalue';
 import type {
   AsyncExecutor,
@@ -143,6 +144,8 @@ const SERIAL_FIELDS = {
   'debugcon-port': optional(number({ alias: 'debugcon_port' })),
   name: optional(string()),
   'pci-address': optional(pciAddress()),
+  'out-timestamp': optional(boolean({ alias: 'out_timestamp' })),
+  'max-queue-sizes': optional(vector(number())),
 };
 
 /** --serial */
@@ -161,6 +164,8 @@ export function serialValue(given: GivenOption): SerialConfiguration {
     ...(value['debugcon-port'] !== undefined && { debugconPort: value['debugcon-port'] }),
     ...(value.name !== undefined && { name: value.name }),
     ...(value['pci-address'] && { pciAddress: onlyDomain(given, value['pci-address']) }),
+    ...(value['out-timestamp'] !== undefined && { outTimestamp: value['out-timestamp'] }),
+    ...(value['max-queue-sizes'] !== undefined && { maxQueueSizes: value['max-queue-sizes'] }),
     ...(value.console !== undefined && { console: value.console }),
     ...(value.earlycon !== undefined && { earlycon: value.earlycon }),
   };

@@ -10,6 +10,9 @@ export const SERIAL_PORTS = 4;
 /** Most consoles of each kind. */
 const MAX_NUM = { serial: SERIAL_PORTS, 'virtio-console': 16, debugcon: 1 } as const;
 
+/** Longest virtqueue (virtio 1.3, section 2.7). */
+const MAX_QUEUE_SIZE = 32_768;
+
 /** Where the output of a console goes. */
 export type SerialType = (typeof SERIAL_TYPES)[number];
 
@@ -45,6 +48,13 @@ export interface SerialConfiguration {
   readonly pciAddress?: PciAddress;
   /** For a `virtio-console` without a name: size of the terminal at it. With standard input, the machine's user can change it. */
   readonly size?: ConsoleSize;
+  /** For `serial`: writes the host's time in front of each line of its output; default false. */
+  readonly outTimestamp?: boolean;
+  /**
+   * For a `virtio-console` without a name: most entries of its queues for input and for output, powers of two from 2 to 32768;
+   * default 256.
+   */
+  readonly maxQueueSizes?: readonly number[];
   /** Make it a console of the kernel (`console=`); default false. */
   readonly console?: boolean;
   /** Make it the early console (`earlycon=`); only for `serial`, at most one; default false. */
@@ -64,6 +74,8 @@ export interface ResolvedSerial {
   readonly name: string | undefined;
   readonly pciAddress: PciAddress | undefined;
   readonly size: ConsoleSize | undefined;
+  readonly outTimestamp: boolean;
+  readonly maxQueueSizes: readonly [number, number] | undefined;
   readonly console: boolean;
   readonly earlycon: boolean;
 }
@@ -135,6 +147,8 @@ function sink(num: number): ResolvedSerial {
     name: undefined,
     pciAddress: undefined,
     size: undefined,
+    outTimestamp: false,
+    maxQueueSizes: undefined,
     console: false,
     earlycon: false,
   };
@@ -168,6 +182,8 @@ function resolveSerial(serial: SerialConfiguration, index: number): ResolvedSeri
     name: serial.name,
     pciAddress: serial.pciAddress,
     size: serial.size,
+    outTimestamp: serial.outTimestamp ?? false,
+    maxQueueSizes: serial.maxQueueSizes && checkQueueSizes(serial.maxQueueSizes, fail),
     console: serial.console ?? false,
     earlycon: serial.earlycon ?? false,
   };
@@ -212,25 +228,50 @@ export function checkConsoleSize({ columns, rows }: ConsoleSize): void {
 }
 
 function checkPort(
-  { hardware, name, pciAddress, size }: ResolvedSerial,
+  { hardware, name, pciAddress, size, maxQueueSizes, outTimestamp }: ResolvedSerial,
   fail: (code: ConfigurationErrorCode, message: string) => never,
 ): void {
   const isPlain = name === undefined && pciAddress === undefined && size === undefined;
   if (hardware !== 'virtio-console' && !isPlain) {
     fail('CONFLICT', `only a virtio-console has a name, a PCI address or a size, not a ${hardware}`);
   }
+  if (hardware !== 'virtio-console' && maxQueueSizes !== undefined) {
+    fail('CONFLICT', `only a virtio-console has queues, not a ${hardware}`);
+  }
+  if (hardware !== 'serial' && outTimestamp) {
+    fail('CONFLICT', `only hardware serial writes the time in front of lines, not a ${hardware}`);
+  }
   if (size !== undefined) checkConsoleSize(size);
   if (name === undefined) return;
-  if (pciAddress !== undefined || size !== undefined) {
+  if (pciAddress !== undefined || size !== undefined || maxQueueSizes !== undefined) {
     fail(
       'CONFLICT',
-      'consoles with names are ports of one device, which has no address or size of their choice',
+      'consoles with names are ports of one device, which has no address, size or queues of their choice',
     );
   }
   // It becomes the name of a file where the guest has udev.
   if (!/^[\w.:+-]{1,255}$/.test(name)) {
     fail('INVALID_VALUE', `the name ${quote(name)} is not 1 to 255 letters, digits, and any of . _ : + -`);
   }
+}
+
+/** The queues for input and for output. */
+function checkQueueSizes(
+  sizes: readonly number[],
+  fail: (code: ConfigurationErrorCode, message: string) => never,
+): readonly [number, number] {
+  const [receive = 0, transmit = 0] = sizes;
+  if (sizes.length !== 2) {
+    return fail(
+      'OUT_OF_RANGE',
+      `a virtio-console has a queue for input and one for output, not ${sizes.length}`,
+    );
+  }
+  for (const size of sizes) {
+    if (Number.isInteger(Math.log2(size)) && size >= 2 && size <= MAX_QUEUE_SIZE) continue;
+    fail('OUT_OF_RANGE', `the size of a queue is a power of two from 2 to ${MAX_QUEUE_SIZE}, not ${size}`);
+  }
+  return [receive, transmit];
 }
 
 function checkDebugcon(

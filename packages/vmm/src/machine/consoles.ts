@@ -110,10 +110,14 @@ export async function createConsoles(
       device = 'debugcon';
       busEntries.pio.push(debugcon(serial, ports, output));
     } else {
-      const { name, console, pciAddress: address, size } = serial;
+      const { name, console, pciAddress: address, size, maxQueueSizes: queueSizes } = serial;
       device = name === undefined || console ? `hvc${terminals++}` : name;
       if (name === undefined) {
-        const options = { inputAfterOutput: console, ...(size && { size }) };
+        const options = {
+          inputAfterOutput: console,
+          ...(size && { size }),
+          ...(queueSizes && { queueSizes }),
+        };
         const virtioDevice = cleanup.use(VirtioPciDevice.console(output, input, options));
         virtioDevices.push({ device: virtioDevice, address });
         if (serial.stdin && size !== undefined) terminal = virtioDevice;

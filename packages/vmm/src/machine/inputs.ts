@@ -1,7 +1,10 @@
+import { readFileSync } from 'node:fs';
 import { reasonOf } from '@tsvmm/base';
 import {
   ByteRing,
+  type InputDescription,
   inputEvents,
+  readCustomInput,
   SerialInput,
   SerialOutput,
   touchEvents,
@@ -21,15 +24,17 @@ export interface Inputs extends AsyncDisposable {
 /**
  * Connects to the sockets and makes a device for each.
  *
- * @throws ConfigurationError FILE_UNUSABLE when nobody listens at a socket
+ * @throws ConfigurationError FILE_UNUSABLE when nobody listens at a socket, or a file does not describe a device
  */
 export async function createInputs(inputs: readonly ResolvedInput[], log: Log): Promise<Inputs> {
   await using cleanup = new AsyncDisposableStack();
   const virtioDevices: VirtioPciDevice[] = [];
-  for (const [index, { kind, path, width, height, name, serial }] of inputs.entries()) {
+  for (const [index, resolved] of inputs.entries()) {
+    const { path } = resolved;
     const [events, status] = [ByteRing.create(), ByteRing.create()];
-    const has = isTouchKind(kind) ? touchEvents(kind, { width, height }) : inputEvents(kind);
-    virtioDevices.push(cleanup.use(VirtioPciDevice.input({ name, serial, ...has }, events, status)));
+    const description = orUnusable(index, () => describeInput(resolved));
+    const { name } = description;
+    virtioDevices.push(cleanup.use(VirtioPciDevice.input(description, events, status)));
     const warn = (message: string): void =>
       log({ level: 'warn', target: 'devices', message: `${name}: ${message}` });
     const sink = await connect(path, index);
@@ -40,6 +45,26 @@ export async function createInputs(inputs: readonly ResolvedInput[], log: Log): 
   }
   const owned = cleanup.move();
   return { virtioDevices, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/** @throws {Error} of the file of a custom device */
+function describeInput({ kind, configPath, width, height, name, serial }: ResolvedInput): InputDescription {
+  if (configPath !== undefined) {
+    const custom = readCustomInput(readFileSync(configPath, 'utf8'));
+    return { ...custom, name: custom.name ?? name, serial: custom.serial ?? serial };
+  }
+  if (kind === 'custom') throw new TypeError('a custom device was resolved without its file');
+  const has = isTouchKind(kind) ? touchEvents(kind, { width, height }) : inputEvents(kind);
+  return { name, serial, ...has };
+}
+
+/** @throws ConfigurationError FILE_UNUSABLE with whatever was thrown */
+function orUnusable<T>(index: number, action: () => T): T {
+  try {
+    return action();
+  } catch (cause) {
+    throw new ConfigurationError('FILE_UNUSABLE', 'inputs', reasonOf(cause), { index, cause });
+  }
 }
 
 async function connect(path: string, index: number): Promise<UnixStreamSink> {

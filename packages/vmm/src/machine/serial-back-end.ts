@@ -6,6 +6,7 @@ import {
   type SerialSink,
   type SerialSinkOptions,
   UnixStreamSink,
+  withTimestamps,
 } from '@tsvmm/devices';
 import type { ResolvedSerial } from '../configuration/serial.ts';
 
@@ -28,7 +29,7 @@ export async function openSerialBackEnd(
   if (input !== undefined && serial.input !== undefined) {
     void carry(createReadStream(serial.input), serial.input, input, onInputError);
   }
-  return sink;
+  return serial.outTimestamp ? withTimestamps(sink) : sink;
 }
 
 function sinkOptions({ type, path = '' }: ResolvedSerial): SerialSinkOptions {

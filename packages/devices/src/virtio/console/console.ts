@@ -20,6 +20,8 @@ const CONFIG_LENGTH = 12;
 export interface ConsoleOptions {
   /** Size of the terminal in characters; without it, the guest is told none. */
   readonly size?: ConsoleSize;
+  /** Most entries of the queues for input and for output, powers of two up to 32768; 256 unless given. */
+  readonly queueSizes?: readonly [receive: number, transmit: number];
 }
 
 /** Size of a terminal in characters. */
@@ -29,13 +31,13 @@ export interface ConsoleSize {
 }
 
 /** The transport's view of a virtio console with one port. */
-export function consoleModel({ size }: ConsoleOptions): VirtioDeviceModel {
+export function consoleModel({ size, queueSizes }: ConsoleOptions): VirtioDeviceModel {
   const config = new DataView(new ArrayBuffer(CONFIG_LENGTH));
   if (size) setSize(config, size);
   return {
     deviceId: VirtioDeviceId.console,
     features: size ? [F_SIZE] : [],
-    queueSizes: [QUEUE_SIZE, QUEUE_SIZE],
+    queueSizes: queueSizes ?? [QUEUE_SIZE, QUEUE_SIZE],
     config: new Uint8Array(config.buffer),
   };
 }

@@ -28,6 +28,10 @@ export interface InputAxis {
   readonly code: number;
   readonly min: number;
   readonly max: number;
+  /** Changes below this are noise; 0 unless given. */
+  readonly fuzz?: number;
+  /** Positions as near to the middle as this are the middle; 0 unless given. */
+  readonly flat?: number;
 }
 
 /** An input device: events of Linux's input layer that it has, and what it is called. */
@@ -55,10 +59,12 @@ export function inputModel(description: InputDescription): VirtioDeviceModel {
     { select: Select.properties, subselect: 0, data: bitmap(properties) },
     { select: Select.events, subselect: 0, data: bitmap(types) },
     ...events.map(([type, codes]) => ({ select: Select.events, subselect: type, data: bitmap(codes) })),
-    ...axes.map(({ code, min, max }) => {
+    ...axes.map(({ code, min, max, fuzz = 0, flat = 0 }) => {
       const data = new DataView(new ArrayBuffer(AXIS_LENGTH));
       data.setUint32(0, min, true);
       data.setUint32(4, max, true);
+      data.setUint32(8, fuzz, true);
+      data.setUint32(12, flat, true);
       return { select: Select.axis, subselect: code, data: new Uint8Array(data.buffer) };
     }),
   ];
