@@ -53,8 +53,10 @@ describe('the program', () => {
 
   test('help loads neither the library nor a native add-on', () => {
     const { stderr } = tsvmm(['run', '--help'], { env: { ...process.env, NODE_DEBUG: 'esm' } });
-    expect(stderr).toContain('help.js');
-    expect(stderr).not.toMatch(/packages\/(vmm|base|devices|softcpu|guest-image)\/dist|\.node\b/);
+    expect(stderr).toContain('main.help.bundle.js');
+    expect(stderr).not.toMatch(
+      /main\.run\.bundle|packages\/(vmm|base|devices|softcpu|guest-image)\/dist|\.node\b/,
+    );
   });
 
   test('a reader that left is no failure', () => {
