@@ -35,6 +35,8 @@ export interface SoftVcpuBackEnd {
 }
 
 const PAGE_SIZE = 4096;
+/** Of scounteren: cycle, time and instret. */
+const COUNTERS = 7n;
 
 /** A vCPU on a software hart, with the firmware (SBI) that the guest calls. */
 export class SoftVcpu implements Vcpu, HartHost, SbiHart, SbiMachine {
@@ -70,6 +72,7 @@ export class SoftVcpu implements Vcpu, HartHost, SbiHart, SbiMachine {
     this.#stopRequests = new Int32Array(backEnd.stopRequests);
     this.#sbi = new Sbi(this);
     this.#hart = new Hart(memory, id, this, { hotThreshold: HOT_THRESHOLD });
+    this.#openCounters();
     attachTranslation(this.#hart, backEnd.translator);
     this.#translator = backEnd.translator;
   }
@@ -101,6 +104,11 @@ export class SoftVcpu implements Vcpu, HartHost, SbiHart, SbiMachine {
       event[Symbol.dispose]();
     }
     this.#guestMemory[Symbol.dispose]();
+  }
+
+  /** Firmware leaves the counters open to programs, and KVM does: Linux takes that for granted where it has no PMU. */
+  #openCounters(): void {
+    this.registers.set('scounteren', COUNTERS);
   }
 
   /** @returns false when {@link run} is to return */
@@ -196,6 +204,7 @@ export class SoftVcpu implements Vcpu, HartHost, SbiHart, SbiMachine {
   restart(pc: number, opaqueLow: number, opaqueHigh: number): void {
     this.#hart.reset(pc, this.id, 0);
     this.#hart.setRegisterWords(11, opaqueLow, opaqueHigh);
+    this.#openCounters();
   }
 
   park(): void {
