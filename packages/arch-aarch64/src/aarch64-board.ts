@@ -137,9 +137,9 @@ export class Aarch64Board implements Board {
       mmio.push({ start: address, length: RTC_SIZE, device: rtc });
       cleanup.use(new DeviceClock(attachPrimeCellRtc(rtc, environment), onFailure));
     }
-    const { fwCfgFiles: files } = this.#options;
+    const { fwCfgFiles: files = [] } = this.#options;
     const { fwCfgAddress } = this.#map;
-    if (files !== undefined && fwCfgAddress !== undefined) {
+    if (fwCfgAddress !== undefined) {
       const device = describeFwCfg({ registers: 'memory', files });
       mmio.push({ start: fwCfgAddress, length: FW_CFG_LENGTH.memory, device });
     }
@@ -172,7 +172,6 @@ export class Aarch64Board implements Board {
       pciInterrupts: options.pciInterrupts,
       rtc: this.#hasRtc,
       flash: this.flash && { placement: this.flash, size: this.#options.flashSize ?? 0 },
-      fwCfg: this.#options.fwCfgFiles !== undefined,
       seeds: randomSeeds(),
     });
     const isFirmware = image.kind === 'firmware';

@@ -52,8 +52,6 @@ export interface DeviceTreeOptions {
   /** Whether there is a real-time clock. */
   readonly rtc: boolean;
   readonly flash: { readonly placement: FlashPlacement; readonly size: number } | undefined;
-  /** Whether there is fw_cfg, which only some maps have a place for. */
-  readonly fwCfg: boolean;
   readonly seeds: Seeds;
 }
 
@@ -82,7 +80,7 @@ export function machineDeviceTree(options: DeviceTreeOptions): DeviceTree {
   const serials = map.serialPorts.map((port) => addUart(root, port, interrupts));
   if (options.rtc) addRtc(root, map.rtc, interrupts);
   if (options.flash) addFlash(root, options.flash);
-  if (options.fwCfg && map.fwCfgAddress !== undefined) addFwCfg(root, map.fwCfgAddress);
+  if (map.fwCfgAddress !== undefined) addFwCfg(root, map.fwCfgAddress);
   const pci = addPciHost(root, options.pci, options.pciInterrupts, interrupts);
   addIts(gic, pci, map, platform);
   addChosen(root, {

@@ -25,6 +25,7 @@ export interface AddressMap {
   readonly firmware?: AddressRange;
   /** Where firmware looks for the flash memory with its variables, and how much can be there. */
   readonly flash?: AddressRange;
+  /** EDK2 does not start where there is none. */
   readonly fwCfgAddress?: number;
   readonly serialPorts: readonly SerialPlacement[];
   readonly rtc: { readonly part: PrimeCellRtcPart; readonly address: number };

@@ -37,7 +37,6 @@ function deviceTreeOf(platform: Aarch64Platform, options: Partial<DeviceTreeOpti
     pciInterrupts: [{ device: 1, function: 0, pin: 1, source: 4 }],
     rtc: true,
     flash: undefined,
-    fwCfg: false,
     seeds: randomSeeds(),
     ...options,
   });
@@ -82,7 +81,6 @@ describe('the device tree', () => {
       flash: fc.option(fc.constant({ placement: { address: 0x400_0000, ...FLASH_CHIPS }, size: 64 * MIB }), {
         nil: undefined,
       }),
-      fwCfg: fc.boolean(),
       map: fc.constantFrom(KERNEL_MAP, FIRMWARE_MAP),
       pciInterrupts: interrupts.map((devices) =>
         devices.map((device, index) => ({ device, function: 0, pin: 1 + (index % 4), source: 4 + index })),
@@ -96,7 +94,7 @@ describe('the device tree', () => {
         expect(source.includes('arm,gic-v3-its')).toBe(platform.hasIts);
         expect(source.includes(`arm,${options.map.rtc.part}`)).toBe(options.rtc);
         expect(source.includes('cfi-flash')).toBe(options.flash !== undefined);
-        expect(source.includes('qemu,fw-cfg-mmio')).toBe(options.fwCfg && options.map === FIRMWARE_MAP);
+        expect(source.includes('qemu,fw-cfg-mmio')).toBe(options.map === FIRMWARE_MAP);
       }),
       { numRuns: 60 },
     );
