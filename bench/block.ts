@@ -32,6 +32,8 @@ interface Measurement extends FioResult {
 }
 
 /**
+ * Where there is no KVM, the lab has one: `pnpm kvm-lab run x86_64 -- node bench/run.ts block`.
+ *
  * All machines run at once, on the same kernel, initrd and disks; they do each job in turn, one at a time, so that what else
  * the host does hits all alike.
  */
