@@ -182,6 +182,7 @@ export {
   type VirtioPciDescriptor,
   VirtioPciDevice,
 } from './virtio/device.ts';
+export { loadDeviceState, type StatefulDevice, saveDeviceState } from './virtio/device-state.ts';
 export type { DiskImage, ImageEnvironment } from './virtio/disk-image.ts';
 export { type CustomInput, readCustomInput } from './virtio/input/custom.ts';
 export { INPUT_EVENT_LENGTH, InputBackend } from './virtio/input/input-backend.ts';

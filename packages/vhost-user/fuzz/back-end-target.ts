@@ -47,13 +47,14 @@ const PLACES = [
 
 /** Requests by the form of their payload (vhost-user, "Front-end message types"). */
 const NUMBER_REQUESTS = [2, 12, 13, 14, 16, 39];
-const STATE_REQUESTS = [8, 10, 11, 18];
+const STATE_REQUESTS = [8, 10, 11, 18, 42];
 const MEMORY_TABLE = 5;
 const ADDRESS = 9;
 const CONFIG_REQUESTS = [24, 25];
 const INFLIGHT_REQUESTS = [31, 32];
 const EVENT_REQUESTS = [12, 13, 14];
 const CHANNEL = 21;
+const DEVICE_STATE = 42;
 
 /** Bits of a step's first field. */
 const Sent = { descriptors: 3, needsReply: 4, otherFile: 0x18 } as const;
@@ -197,7 +198,7 @@ class HostileFrontEnd implements Disposable {
     if (kind === 2) return this.#kick.descriptor;
     if (kind === 3) return this.#spare.descriptor;
     if (EVENT_REQUESTS.includes(request)) return this.#kick.descriptor;
-    if (request === CHANNEL) return this.#spare.descriptor;
+    if (request === CHANNEL || request === DEVICE_STATE) return this.#spare.descriptor;
     return INFLIGHT_REQUESTS.includes(request) ? this.#record.descriptor : this.#memory.descriptor;
   }
 

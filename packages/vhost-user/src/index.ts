@@ -9,4 +9,5 @@ export {
   type VhostUserDescription,
   type VhostUserDeviceType,
 } from './frontend/description.ts';
+export type { SuspendedDevice } from './frontend/device-state.ts';
 export { VhostUserFrontend, type VhostUserFrontendOptions } from './frontend/frontend.ts';

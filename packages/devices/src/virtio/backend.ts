@@ -53,6 +53,16 @@ export interface VirtioBackend extends AsyncDisposable {
    * whoever runs the back end looks for these, and for requests, a while before it sleeps.
    */
   look?(): void;
+  /**
+   * What the driver must not notice the loss of when the device goes on elsewhere: a snapshot of at most 1024 bytes. The image
+   * of a disk is none of it. Absent where there is nothing to remember. Called while no queue is served.
+   */
+  saveState?(): Uint8Array;
+  /**
+   * Takes over what another back end of the same kind has saved.
+   * @throws StructError when it is not that
+   */
+  loadState?(state: Uint8Array): void;
   /** The driver wrote to the device-specific configuration. Absent where it cannot. */
   configWritten?(): void;
   /**

@@ -5,8 +5,10 @@ import {
   type FeatureSet,
   featureSet,
   hasFeature,
+  loadDeviceState,
   PackedQueue,
   SplitQueue,
+  saveDeviceState,
   type VirtioBackend,
   type VirtioDeviceModel,
   VirtioFeature,
@@ -23,6 +25,7 @@ import { InOrderQueue } from './in-order-queue.ts';
 import { createInflightFile, type InflightQueueRecord, InflightRecord } from './inflight-record.ts';
 import { MemoryTable } from './memory-table.ts';
 import { Ring, type ServedQueue } from './ring.ts';
+import { StateKeeper } from './state-keeper.ts';
 import { TrackedQueue } from './tracked-queue.ts';
 
 /** Protocol features that every device here has. */
@@ -33,6 +36,7 @@ const PROTOCOL_FEATURES = [
   ProtocolFeature.INFLIGHT_SHMFD,
   ProtocolFeature.RESET_DEVICE,
   ProtocolFeature.STATUS,
+  ProtocolFeature.DEVICE_STATE,
 ];
 
 /** Of the number that comes with a ring's eventfd: the ring. */
@@ -93,6 +97,7 @@ export class VhostUserDevice implements Disposable {
   #frontend: FrontendChannel | undefined;
   /** Configuration space; the back end may change it. */
   readonly #config = new Uint8Array(CONFIG_LENGTH);
+  readonly #state: StateKeeper;
   #isDisposed = false;
   /** Requests of a front end before this one are under way. */
   #awaitsPredecessor = false;
@@ -119,6 +124,12 @@ export class VhostUserDevice implements Disposable {
       VirtioFeature.ringReset,
     ]);
     this.#config.set(model.config);
+    const stateful = { deviceId: model.deviceId, config: this.#config, backend };
+    this.#state = new StateKeeper({
+      isStopped: () => this.#slots.every(({ ring }) => !ring.isStarted),
+      save: () => saveDeviceState(stateful),
+      load: (state) => loadDeviceState(state, stateful),
+    });
     this.#holdUntilDrained();
     // Front ends of devices that have no configuration warn of this.
     const config = model.config.length > 0 ? [ProtocolFeature.CONFIG] : [];
@@ -144,6 +155,7 @@ export class VhostUserDevice implements Disposable {
     void this.#reset();
     for (const { ring } of this.#slots) ring[Symbol.dispose]();
     this.#frontend?.[Symbol.dispose]();
+    this.#state[Symbol.dispose]();
   }
 
   #end(error: VhostUserError | undefined): void {
@@ -262,6 +274,10 @@ export class VhostUserDevice implements Disposable {
       case FrontendRequest.SET_INFLIGHT_FD:
         this.#inflight = InflightRecord.map(reader.inflight(), oneOf(descriptors, reader));
         return undefined;
+      case FrontendRequest.SET_DEVICE_STATE_FD:
+        return this.#state.begin(reader, oneOf(descriptors, reader));
+      case FrontendRequest.CHECK_DEVICE_STATE:
+        return this.#state.check(reader);
       case FrontendRequest.GET_STATUS:
         return payload.u64(BigInt(this.#status));
       case FrontendRequest.SET_STATUS:

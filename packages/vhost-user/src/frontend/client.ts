@@ -23,6 +23,7 @@ const PROTOCOL_FEATURES = featureSet([
   ProtocolFeature.INFLIGHT_SHMFD,
   ProtocolFeature.RESET_DEVICE,
   ProtocolFeature.STATUS,
+  ProtocolFeature.DEVICE_STATE,
 ]);
 
 /** A payload without anything in it. */
@@ -51,6 +52,7 @@ export class VhostUserClient implements Disposable {
   readonly #options: VhostUserClientOptions;
   readonly #connection: Connection;
   readonly #pending: PendingReply[] = [];
+  readonly #ended = new AbortController();
   #error: VhostUserError | undefined;
   #hasProtocolFeatures = false;
   #protocolFeatures: FeatureSet = { low: 0, high: 0 };
@@ -62,6 +64,11 @@ export class VhostUserClient implements Disposable {
       onMessage: (message) => this.#receive(message),
       onEnd: (error) => this.#end(error ?? this.#failure('DISCONNECTED', 'closed the connection')),
     });
+  }
+
+  /** Aborted, with the reason, when nothing can be asked any more. */
+  get ended(): AbortSignal {
+    return this.#ended.signal;
   }
 
   /** Whether nothing can be asked any more. */
@@ -110,8 +117,9 @@ export class VhostUserClient implements Disposable {
     request: number,
     bytes: Uint8Array,
     read: (reader: PayloadReader, descriptors: readonly FileDescriptor[]) => T,
+    descriptors: readonly FileDescriptor[] = [],
   ): Promise<T> {
-    return await this.#exchange(request, 0, bytes, [], read);
+    return await this.#exchange(request, 0, bytes, descriptors, read);
   }
 
   /**
@@ -240,6 +248,7 @@ export class VhostUserClient implements Disposable {
   #fail(error: VhostUserError): boolean {
     if (this.#error) return false;
     this.#error = error;
+    this.#ended.abort(error);
     this.#connection[Symbol.dispose]();
     for (const { reply, timer } of this.#pending.splice(0)) {
       clearTimeout(timer);

@@ -15,10 +15,11 @@ import type { GuestMemory } from '@tsvmm/vm-memory';
 import { VhostUserError } from '../errors.ts';
 import { featureBits, missingFeatures } from '../protocol/features.ts';
 import { payload } from '../protocol/messages.ts';
-import { packedBase } from '../protocol/packed-base.ts';
+import { packedBase, packedPositions } from '../protocol/packed-base.ts';
 import { FrontendRequest, PROTOCOL_FEATURES_BIT, ProtocolFeature } from '../protocol/requests.ts';
 import { BackendChannel } from './backend-channel.ts';
 import { VhostUserClient } from './client.ts';
+import { loadState, type SuspendedDevice, saveState } from './device-state.ts';
 import { InflightRecord } from './inflight-record.ts';
 import { Relay } from './relay.ts';
 
@@ -126,8 +127,43 @@ export class VhostUserFrontend implements RemoteBackend {
 
   async stopQueue(index: number): Promise<void> {
     this.#activation?.queues.delete(index);
-    await this.#converse((client) => stopQueue(client, index));
+    await this.#converse(async (client) => void (await stopQueue(client, index)));
     this.#activation?.relay?.stop(index);
+  }
+
+  /**
+   * Stops the device, whose driver and memory stay as they are, for another back end to go on with: one that {@link restore} and
+   * then {@link activate} are called of, with queues that begin where these stopped.
+   * @throws VhostUserError UNSUPPORTED when the back end has no DEVICE_STATE, DISCONNECTED when it has gone
+   */
+  async suspend(): Promise<SuspendedDevice> {
+    const nextAvailable = new Map<number, number>();
+    let state: Uint8Array | undefined;
+    await this.#converse(async (client) => {
+      for (const [index, { size }] of this.#activation?.queues ?? []) {
+        const base = await stopQueue(client, index);
+        const position = this.#isPacked ? packedPositions(base, size)?.nextAvailable : base;
+        if (position === undefined)
+          throw new VhostUserError('PROTOCOL', `queue ${index} stopped beyond its end`);
+        nextAvailable.set(index, position);
+      }
+      state = await saveState(client);
+    });
+    if (state === undefined) throw this.#gone();
+    return { state, nextAvailable };
+  }
+
+  /**
+   * Gives the back end the state of the device that it goes on with, before the driver's queues.
+   * @throws VhostUserError UNSUPPORTED, REFUSED when it is the state of another device, DISCONNECTED
+   */
+  async restore(state: Uint8Array): Promise<void> {
+    let isDone = false;
+    await this.#converse(async (client) => {
+      await loadState(client, state);
+      isDone = true;
+    });
+    if (!isDone) throw this.#gone();
   }
 
   async writeConfig(offset: number, bytes: Uint8Array): Promise<void> {
@@ -348,9 +384,7 @@ export class VhostUserFrontend implements RemoteBackend {
     const { index, size, descriptors, driver, device, nextAvailable, kick, call } = told;
     await client.tell(FrontendRequest.SET_VRING_NUM, payload.vringState(index, size));
     // A packed ring that starts has given back all that it took.
-    const features = this.#activation?.features;
-    const isPacked = features !== undefined && hasFeature(features, VirtioFeature.ringPacked);
-    const base = isPacked ? packedBase(nextAvailable, nextAvailable, size) : nextAvailable;
+    const base = this.#isPacked ? packedBase(nextAvailable, nextAvailable, size) : nextAvailable;
     await client.tell(FrontendRequest.SET_VRING_BASE, payload.vringState(index, base));
     await client.tell(
       FrontendRequest.SET_VRING_ADDR,
@@ -369,6 +403,11 @@ export class VhostUserFrontend implements RemoteBackend {
     if (client.hasProtocolFeatures) {
       await client.tell(FrontendRequest.SET_VRING_ENABLE, payload.vringState(index, 1));
     }
+  }
+
+  get #isPacked(): boolean {
+    const features = this.#activation?.features;
+    return features !== undefined && hasFeature(features, VirtioFeature.ringPacked);
   }
 
   async #stop(client: VhostUserClient, { queues }: Activation): Promise<void> {
@@ -411,10 +450,14 @@ export class VhostUserFrontend implements RemoteBackend {
   }
 }
 
-/** Resolves when what the back end has taken from the queue is done, and it takes nothing more. */
-async function stopQueue(client: VhostUserClient, index: number): Promise<void> {
-  await client.ask(FrontendRequest.GET_VRING_BASE, payload.vringState(index, 0), (reader) => {
+/**
+ * Resolves when what the back end has taken from the queue is done, and it takes nothing more.
+ * @returns its position, in the form of the protocol
+ */
+async function stopQueue(client: VhostUserClient, index: number): Promise<number> {
+  return await client.ask(FrontendRequest.GET_VRING_BASE, payload.vringState(index, 0), (reader) => {
     const stopped = reader.u32();
     if (stopped !== index) throw reader.error(`queue ${stopped} stopped instead of ${index}`);
+    return reader.u32();
   });
 }

@@ -1,3 +1,4 @@
+import { struct, u32 } from '@tsvmm/struct';
 import { DeviceError } from '../../errors.ts';
 import type { BackendContext, VirtioBackend } from '../backend.ts';
 import type { DeviceCommand, DeviceReply } from '../command.ts';
@@ -8,6 +9,9 @@ import { type BalloonStats, readStatistics } from './stats.ts';
 
 /** Pages of one request: 64 times what Linux puts into one, and a bound for what a hostile driver can ask at a time. */
 const MAX_PAGES = 16_384;
+
+/** What a balloon remembers beside its queues and its configuration. */
+const stateLayout = struct({ target: u32 }, { name: 'virtio-balloon-state', version: 1 });
 
 /** The guest's answer that somebody waits for. */
 interface Adjustment {
@@ -49,7 +53,22 @@ export class BalloonBackend implements VirtioBackend {
     this.#fail('its driver let go of the balloon');
   }
 
-  drain(): undefined {}
+  /** The statistics request is the only one that is kept: its driver sends it again. */
+  drain(queue?: Virtqueue): undefined {
+    if (!queue || queue.index === BalloonQueue.stats) this.#giveStatsBack();
+  }
+
+  saveState(): Uint8Array {
+    const state = new ArrayBuffer(stateLayout.size);
+    stateLayout.attach(state).target = this.#target;
+    return stateLayout.snapshot(state);
+  }
+
+  loadState(saved: Uint8Array): void {
+    const state = new ArrayBuffer(stateLayout.size);
+    stateLayout.restore(saved, state);
+    this.#target = stateLayout.attach(state).target;
+  }
 
   handle(queue: Virtqueue): boolean {
     switch (queue.index) {

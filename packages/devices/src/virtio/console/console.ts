@@ -1,3 +1,4 @@
+import { struct, u8, u16, u32 } from '@tsvmm/struct';
 import { DeviceError } from '../../errors.ts';
 import type { ByteRing } from '../../serial/byte-ring.ts';
 import type { BackendContext, VirtioBackend } from '../backend.ts';
@@ -15,6 +16,12 @@ const TRANSMIT_QUEUE = 1;
 const QUEUE_SIZE = 256;
 /** struct virtio_console_config: cols, rows, max_nr_ports, emerg_wr. */
 const CONFIG_LENGTH = 12;
+
+/** What a console remembers beside its queues. */
+const stateLayout = struct(
+  { hasOutput: u8, columns: u16, rows: u16, transmitted: u32 },
+  { name: 'virtio-console-state', version: 1 },
+);
 
 /** What the guest sees of a console. */
 export interface ConsoleOptions {
@@ -109,6 +116,25 @@ export class ConsoleBackend implements VirtioBackend {
     }
     this.#size = command.size;
     this.#tellSize();
+  }
+
+  saveState(): Uint8Array {
+    const state = new ArrayBuffer(stateLayout.size);
+    const fields = stateLayout.attach(state);
+    fields.hasOutput = this.#hasOutput ? 1 : 0;
+    fields.transmitted = this.#port.transmitted;
+    fields.columns = this.#size?.columns ?? 0;
+    fields.rows = this.#size?.rows ?? 0;
+    return stateLayout.snapshot(state);
+  }
+
+  loadState(saved: Uint8Array): void {
+    const state = new ArrayBuffer(stateLayout.size);
+    stateLayout.restore(saved, state);
+    const { hasOutput, transmitted, columns, rows } = stateLayout.attach(state);
+    this.#hasOutput = hasOutput === 1;
+    this.#port.transmitted = transmitted;
+    this.#size = columns > 0 && rows > 0 ? { columns, rows } : undefined;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}

@@ -1,4 +1,4 @@
-import { struct, u16, u32 } from '@tsvmm/struct';
+import { array, struct, u8, u16, u32 } from '@tsvmm/struct';
 import { DeviceError } from '../../errors.ts';
 import type { ByteRing } from '../../serial/byte-ring.ts';
 import type { BackendContext, VirtioBackend } from '../backend.ts';
@@ -27,6 +27,19 @@ const config = struct(
   { name: 'virtio_console_config' },
 );
 const control = struct({ id: u32, event: u16, value: u16 }, { name: 'virtio_console_control' });
+
+/** Those that the driver gets, in the order in which it has to. */
+const DUE_EVENTS = [Event.portAdd, Event.consolePort, Event.portName, Event.portOpen];
+
+/** What a console with several ports remembers beside its queues. */
+const portState = struct(
+  { isOpen: u8, /** A bit for each event. */ due: u16, transmitted: u32 },
+  { name: 'virtio-console-port-state' },
+);
+const stateLayout = struct(
+  { ports: array(portState, MAX_PORTS) },
+  { name: 'virtio-console-ports-state', version: 1 },
+);
 
 /** What the guest sees of a port. */
 export interface PortOptions {
@@ -114,6 +127,33 @@ export class MultiportConsoleBackend implements VirtioBackend {
     if (port === undefined) throw new RangeError(`A console has no queue ${index}.`);
     if ((index & 1) !== 0) return port.stream.transmit(queue);
     return port.isOpen && port.stream.receive(queue);
+  }
+
+  saveState(): Uint8Array {
+    const state = new ArrayBuffer(stateLayout.size);
+    const { ports } = stateLayout.attach(state);
+    for (const [id, { stream, due, isOpen }] of this.#ports.entries()) {
+      const saved = ports[id];
+      if (saved === undefined) continue;
+      saved.isOpen = isOpen ? 1 : 0;
+      saved.transmitted = stream.transmitted;
+      for (const event of due) saved.due |= 1 << event;
+    }
+    return stateLayout.snapshot(state);
+  }
+
+  loadState(bytes: Uint8Array): void {
+    const state = new ArrayBuffer(stateLayout.size);
+    stateLayout.restore(bytes, state);
+    const { ports } = stateLayout.attach(state);
+    for (const [id, port] of this.#ports.entries()) {
+      const saved = ports[id];
+      if (saved === undefined) continue;
+      port.isOpen = saved.isOpen === 1;
+      port.stream.transmitted = saved.transmitted;
+      port.due.clear();
+      for (const event of DUE_EVENTS) if ((saved.due & (1 << event)) !== 0) port.due.add(event);
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}

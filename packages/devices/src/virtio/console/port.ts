@@ -34,6 +34,14 @@ export class ConsolePort {
       );
   }
 
+  /** Bytes of the request at hand that were sent: whoever goes on with it must not send them again. */
+  get transmitted(): number {
+    return this.#transmitted;
+  }
+  set transmitted(count: number) {
+    this.#transmitted = count;
+  }
+
   /** What was sent of the request at hand is void: its driver has reset the queue. */
   resetTransmit(): void {
     this.#transmitted = 0;

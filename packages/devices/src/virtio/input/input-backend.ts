@@ -1,3 +1,4 @@
+import { bytes, struct, u16 } from '@tsvmm/struct';
 import type { ByteRing } from '../../serial/byte-ring.ts';
 import type { BackendContext, VirtioBackend } from '../backend.ts';
 import { VirtqueueError } from '../queue/errors.ts';
@@ -11,6 +12,12 @@ export const INPUT_EVENT_LENGTH = 8;
 
 /** Most events of one status request: 64 times what Linux puts into one, and a bound for what a hostile driver can. */
 const MAX_EVENTS = 64;
+
+/** What an input device remembers beside its queues: events that the guest is still to get, and how far its own are. */
+const stateLayout = struct(
+  { gatheredLength: u16, statusSent: u16, gathered: bytes(MAX_EVENTS * INPUT_EVENT_LENGTH) },
+  { name: 'virtio-input-state', version: 1 },
+);
 
 /** Hands on events as they are: those of the host's stream to the guest, and the guest's (LEDs that it switches) back. */
 export class InputBackend implements VirtioBackend {
@@ -58,6 +65,24 @@ export class InputBackend implements VirtioBackend {
     return queue.index === InputQueue.event ? this.#sendEvents(queue) : this.#takeStatus(queue);
   }
 
+  saveState(): Uint8Array {
+    const state = new ArrayBuffer(stateLayout.size);
+    const fields = stateLayout.attach(state);
+    fields.gathered.set(this.#gathered);
+    fields.gatheredLength = this.#gatheredLength;
+    fields.statusSent = this.#statusSent;
+    return stateLayout.snapshot(state);
+  }
+
+  loadState(saved: Uint8Array): void {
+    const state = new ArrayBuffer(stateLayout.size);
+    stateLayout.restore(saved, state);
+    const { gathered, gatheredLength, statusSent } = stateLayout.attach(state);
+    this.#gathered.set(gathered);
+    this.#gatheredLength = Math.min(gatheredLength, gathered.length);
+    this.#statusSent = statusSent;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {}
 
   #sendEvents(queue: Virtqueue): boolean {
@@ -83,10 +108,10 @@ export class InputBackend implements VirtioBackend {
   #gather(): void {
     const gathered = this.#gathered;
     while (this.#gatheredLength < gathered.length && this.#events.available > 0) {
-      const bytes = this.#events.peek().subarray(0, gathered.length - this.#gatheredLength);
-      gathered.set(bytes, this.#gatheredLength);
-      this.#gatheredLength += bytes.length;
-      this.#events.consume(bytes.length);
+      const taken = this.#events.peek().subarray(0, gathered.length - this.#gatheredLength);
+      gathered.set(taken, this.#gatheredLength);
+      this.#gatheredLength += taken.length;
+      this.#events.consume(taken.length);
     }
   }
 
