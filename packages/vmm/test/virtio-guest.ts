@@ -1,5 +1,4 @@
 import { once } from 'node:events';
-import { watch } from 'node:fs';
 import { mkdtempDisposable, readFile, writeFile } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -8,6 +7,7 @@ import type { Guest } from '@tsvmm/guest-image';
 import { expect } from 'vitest';
 import type { HypervisorConfiguration } from '../src/configuration/configuration.ts';
 import { VirtualMachine } from '../src/virtual-machine.ts';
+import { Shell } from './shell.ts';
 
 const MIB = 2 ** 20;
 
@@ -15,42 +15,6 @@ const MIB = 2 ** 20;
 async function residentSharedMemory(): Promise<number> {
   const status = await readFile('/proc/self/status', 'latin1');
   return Number(/^RssShmem:\s*(\d+) kB$/m.exec(status)?.[1]) * 1024;
-}
-
-/** A guest whose shell is typed at, and read from, by the host. */
-class Shell {
-  readonly #vm: VirtualMachine;
-  readonly #log: string;
-  #seen = 0;
-
-  constructor(vm: VirtualMachine, log: string) {
-    this.#vm = vm;
-    this.#log = log;
-  }
-
-  /** Types lines, and resolves with what they print when they are done. */
-  async run(...lines: readonly string[]): Promise<string> {
-    const watcher = watch(this.#log);
-    try {
-      let changed = once(watcher, 'change');
-      // The terminal shows what is typed, so the mark must not stand there as it is printed.
-      const text = `${lines.join('\n')}\necho do''ne\n`;
-      await this.#vm.console?.input.write(new TextEncoder().encode(text));
-      for (;;) {
-        const output = (await readFile(this.#log, 'latin1')).replaceAll('\r', '');
-        const end = /^done$/m.exec(output.slice(this.#seen));
-        if (end) {
-          const printed = output.slice(this.#seen, this.#seen + end.index);
-          this.#seen += end.index + end[0].length;
-          return printed;
-        }
-        await changed;
-        changed = once(watcher, 'change');
-      }
-    } finally {
-      watcher.close();
-    }
-  }
 }
 
 /** A program that has a socket for one to connect to. */
