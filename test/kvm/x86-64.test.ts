@@ -21,14 +21,16 @@ const CROSVM = [
   { line: '00:02.0 0180: 1af4:1042 (rev 01)', what: 'virtio block', isThere: true },
   { line: '00:03.0 0880: 1af4:1044 (rev 01)', what: 'virtio rng', isThere: true },
   { line: '00:04.0 0880: 1af4:1045 (rev 01)', what: 'virtio balloon', isThere: true },
-  { line: '00:05.0 0c03: 1b73:1000', what: 'xHCI', isThere: false },
+  { line: '00:05.0 0c03: 1b73:1400', what: 'xHCI', isThere: false },
   { line: '00:06.0 ffff: 1b36:0011 (rev 01)', what: 'pvpanic', isThere: true },
-  { line: '00:07.0 0604: 8086:3420', what: 'PCI Express root port', isThere: false },
+  { line: '00:07.0 0604: 8086:3420', what: 'PCI Express root port', isThere: true },
 ] as const;
 
 const MEMORY = 256 * 2 ** 20;
 const VCPUS = 2;
 const SLEEP = 'echo standby > /sys/power/state && echo awake';
+/** Turns a slot on that nothing is in, which takes commands to the indicators. */
+const SLOT = 'cd /sys/bus/pci/slots; echo slot *; echo 1 > 0/power; cat 0/power; cd /';
 const SMBIOS = [
   ...['bios-vendor=vendor', 'bios-version=1.2', 'manufacturer=maker', 'product-name=product'],
   ...['serial-number=serial', 'uuid=01234567-89ab-cdef-0123-456789abcdef'],
@@ -61,8 +63,12 @@ function writtenTables(): Uint8Array {
     configuration,
     lowWindow,
     highWindow,
-    // Console, disk, rng and balloon.
-    pciInterrupts: [1, 2, 3, 4].map((device) => ({ device, function: 0, pin: 1, source: 8 + device })),
+    pciInterrupts: [
+      // Console, disk, rng and balloon.
+      ...[1, 2, 3, 4].map((device) => ({ device, function: 0, pin: 1, source: 8 + device })),
+      // The root port, and what may come behind it.
+      ...[11, 12, 9, 10].map((source, index) => ({ device: 7, function: 0, pin: index + 1, source })),
+    ],
   });
   return placeTables({ address: ACPI_RSDP, size: 0x1_0000, oem: OEM, tables }).bytes;
 }
@@ -77,7 +83,16 @@ describe.runIf(process.arch === 'x64')('an x86_64 guest', () => {
       programs: ['/usr/bin/lspci', '/usr/bin/acpidump', '/usr/sbin/dmidecode'],
     });
     ended = await runGuest(
-      ['lspci -n', 'acpidump', 'dmidecode -q', 'dmesg -r', SLEEP, 'poweroff -f'],
+      [
+        'lspci -n',
+        'acpidump',
+        'dmidecode -q',
+        'dmesg -r',
+        SLEEP,
+        SLOT,
+        'dmesg | grep -i pcie',
+        'poweroff -f',
+      ],
       [
         ...UNCONFINED,
         ...['--block', `${disk},root,ro`, '--cpus', `${VCPUS}`, '--mem', `${MEMORY / 2 ** 20}`],
@@ -129,6 +144,16 @@ describe.runIf(process.arch === 'x64')('an x86_64 guest', () => {
     expect(messages.filter((line) => subsystems.test(line))).toEqual([]);
     expect(messages.filter((line) => /^<[0-3]>/.test(line))).toEqual([]);
     expect(messages.filter((line) => /ACPI (Error|Warning|BIOS)|\[Firmware Bug\]/.test(line))).toEqual([]);
+  });
+
+  test('has a driver for the slot of the root port, whose commands are completed', () => {
+    const [commands, messages = ''] = [ended.outputs[5], ended.outputs[6]];
+    expect(commands).toMatch(/^slot 0\n(.*\n)*0$/);
+    expect(messages).toMatch(
+      /pciehp: Slot #0 AttnBtn\+ PwrCtrl- MRL- AttnInd\+ PwrInd\+ HotPlug\+ Surprise\+/,
+    );
+    expect(messages).toMatch(/pciehp: Slot\(0\): No adapter|pciehp: Slot\(0\): .*not present/i);
+    expect(messages).not.toMatch(/timeout|spurious/i);
   });
 
   test('comes back from a sleep, which nobody ends', () => {

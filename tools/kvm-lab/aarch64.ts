@@ -9,6 +9,7 @@ export const aarch64Platform: LabPlatform = {
   cpus: 2,
   kvmModules: [],
   console: 'ttyAMA0',
+  kernelParameters: [],
   async prepare(options) {
     const qemu = await privateQemu(options);
     const machine = ['-machine', 'virt,virtualization=on,gic-version=3', '-cpu', 'neoverse-n1'];

@@ -214,15 +214,17 @@ function machine({ platform, kernel, initramfs, root, shared }: Lab, memory: num
     ...['-device', `virtserialport,chardev=${name},nr=${number}`],
   ];
   // A console that says little, no mitigations that an emulated CPU pays for, and an end in place of a dead kernel.
-  const quiet = 'quiet panic=-1 mitigations=off nokaslr';
-  const ramDisk = `brd.rd_nr=1 brd.rd_size=${RAM_DISK_KIB}`;
+  const quiet = ['quiet', 'panic=-1', 'mitigations=off', 'nokaslr'];
+  const ramDisk = ['brd.rd_nr=1', `brd.rd_size=${RAM_DISK_KIB}`];
+  const { console, kernelParameters } = platform;
+  const modules = labModules(platform).join();
   return [
     ...['-accel', 'tcg,thread=multi', '-smp', `${platform.cpus}`, '-m', `${memory}`],
     ...['-nodefaults', '-no-reboot', '-display', 'none', '-serial', 'stdio'],
     ...['-kernel', kernel, '-initrd', initramfs],
     ...[
       '-append',
-      `console=${platform.console} ${quiet} ${ramDisk} lab.modules=${labModules(platform).join()}`,
+      [`console=${console}`, ...quiet, ...ramDisk, ...kernelParameters, `lab.modules=${modules}`].join(' '),
     ],
     ...share(root, 'root'),
     ...shared.flatMap((path, index) => share(path, shareTag(index))),

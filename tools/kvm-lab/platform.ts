@@ -14,6 +14,8 @@ export interface LabPlatform {
   readonly kvmModules: readonly string[];
   /** The kernel's name of the serial port that QEMU gives the machine. */
   readonly console: string;
+  /** What L1's kernel is told beside what all are. */
+  readonly kernelParameters: readonly string[];
   /** Makes what L1 runs besides its kernel, or finds it. */
   prepare(options: PrepareOptions): Promise<Userland>;
 }

@@ -14,6 +14,7 @@ export const riscv64Platform: LabPlatform = {
   cpus: 1,
   kvmModules: ['kvm'],
   console: 'ttyS0',
+  kernelParameters: [],
   async prepare(options) {
     const qemu = await privateQemu(options);
     const firmware = join(qemu.directory, 'usr/lib/riscv64-linux-gnu/opensbi/generic/fw_dynamic.bin');

@@ -121,6 +121,7 @@ export class Aarch64Board implements Board {
       lowWindow: pci?.memory ?? map.pciLowWindow,
       highWindow: pciHighWindow(map, ramSize, addressBits),
       pinSources: PCI_PIN_SOURCES,
+      rootPorts: 0,
     };
     checkLowAddresses(map, this.pci, vcpuCount);
   }

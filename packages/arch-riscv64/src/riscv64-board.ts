@@ -85,6 +85,7 @@ export class Riscv64Board implements Board {
       lowWindow: PCI_LOW_WINDOW,
       highWindow: pciHighWindow(ramSize, addressBits),
       pinSources: PCI_PIN_SOURCES,
+      rootPorts: 0,
     };
   }
 

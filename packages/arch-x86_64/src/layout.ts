@@ -68,6 +68,8 @@ export const RTC_SOURCE = 8;
 export const SCI_SOURCE = 5;
 /** What the interrupt pins of PCI functions share. */
 export const PCI_PIN_SOURCES = [9, 10, 11, 12] as const;
+/** Root ports of PCI Express, with a slot each. */
+export const PCI_ROOT_PORTS = 1;
 /** ACPI's power management registers: the first of the ports for devices without a fixed place. */
 export const POWER_MANAGEMENT_PORT = 0xc000;
 /** Most vCPUs: APIC ids have 8 bits, and 255 means all of them. */

@@ -36,6 +36,7 @@ import {
   MP_TABLE,
   PCI_PIN_SOURCES,
   PCI_PORTS,
+  PCI_ROOT_PORTS,
   POWER_MANAGEMENT_PORT,
   SCI_SOURCE,
   SERIAL_PORTS,
@@ -98,6 +99,7 @@ export class X8664Board implements Board {
       highWindow,
       ...(spareWindow && { spareWindow }),
       pinSources: PCI_PIN_SOURCES,
+      rootPorts: PCI_ROOT_PORTS,
     };
     const devices = { start: Math.min(lowWindow.start, configuration.start), end: GIB_4 };
     this.vcpuRegisters = commonRegisters(devices, addressBits);

@@ -35,6 +35,8 @@ export interface PciPlacement {
   readonly spareWindow?: AddressRange;
   /** Wired interrupts for the functions' interrupt pins. */
   readonly pinSources: readonly number[];
+  /** How many PCI Express root ports there are, each with a slot for hot-plug. */
+  readonly rootPorts: number;
 }
 
 /** An interrupt pin of a PCI function on bus 0, and the wired interrupt it leads to. */

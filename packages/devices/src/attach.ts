@@ -2,18 +2,16 @@ import { EventFd } from '@tsvmm/base';
 import { Bus, type BusDevice } from './bus.ts';
 import type { DeviceEnvironment } from './environment.ts';
 import { DeviceError } from './errors.ts';
-import { UNCONNECTED_LINE, WiredOrLine } from './interrupt.ts';
+import { type IntxDescriptor, UNCONNECTED_LINE, WiredOrLine } from './interrupt.ts';
 import { routingId } from './pci/address.ts';
+import { PciBus } from './pci/bus.ts';
 import { PciConfigurationSpace } from './pci/configuration-space.ts';
+import { ConfigurationOnlyFunction, type PciFunction } from './pci/function.ts';
+import { Msi } from './pci/msi.ts';
+import { type PcieRootPortDescriptor, PcieRootPortFunction } from './pci/pcie/root-port.ts';
+import { PcieSlot } from './pci/pcie/slot.ts';
 import { PvpanicFunction } from './pci/pvpanic.ts';
-import {
-  ConfigurationOnlyFunction,
-  type PciFunction,
-  PciMemoryConfig,
-  PciMemoryWindow,
-  PciPortIo,
-  PciRoot,
-} from './pci/root.ts';
+import { PciMemoryConfig, PciMemoryWindow, PciPortIo, PciRoot } from './pci/root.ts';
 import type { PciFunctionDescriptor, PciRootDescriptor } from './pci/topology.ts';
 import { AcpiPm, type AcpiPmDescriptor } from './platform/acpi-pm.ts';
 import { CmosRtc, type CmosRtcDescriptor } from './platform/cmos-rtc.ts';
@@ -30,7 +28,7 @@ import { Pflash, type PflashDescriptor } from './platform/pflash.ts';
 import { PrimeCellRtc, type PrimeCellRtcDescriptor } from './platform/primecell-rtc.ts';
 import { Pl011, type Pl011Descriptor } from './serial/pl011.ts';
 import { Uart16550, type Uart16550Descriptor } from './serial/uart16550.ts';
-import type { IntxDescriptor, VirtioPciDescriptor } from './virtio/device.ts';
+import type { VirtioPciDescriptor } from './virtio/device.ts';
 import { VirtioPciFunction } from './virtio/transport/virtio-pci.ts';
 
 /** A device on a bus, as plain data that can be posted to a worker. */
@@ -203,11 +201,16 @@ export function attachPrimeCellRtc(
 
 /** Makes a root complex with the register halves of all its functions. */
 export function attachPciRoot(descriptor: PciRootDescriptor, environment: DeviceEnvironment): PciRoot {
-  const functions = new Map<number, PciFunction>();
-  for (const fn of descriptor.functions) {
-    functions.set(routingId(fn.address), attachPciFunction(fn, environment));
+  const bus = attachPciBus(descriptor.functions, environment);
+  return new PciRoot(descriptor.state, bus, environment.pciDecodingChanged);
+}
+
+function attachPciBus(functions: readonly PciFunctionDescriptor[], environment: DeviceEnvironment): PciBus {
+  const bus = new PciBus();
+  for (const fn of functions) {
+    bus.insert(routingId(fn.address) & 0xff, attachPciFunction(fn, environment));
   }
-  return new PciRoot(descriptor.state, functions, environment.pciDecodingChanged);
+  return bus;
 }
 
 function attachPciFunction(descriptor: PciFunctionDescriptor, environment: DeviceEnvironment): PciFunction {
@@ -216,9 +219,26 @@ function attachPciFunction(descriptor: PciFunctionDescriptor, environment: Devic
       return attachVirtioPci(descriptor, environment);
     case 'pvpanic':
       return new PvpanicFunction(new PciConfigurationSpace(descriptor.space), descriptor.state);
+    case 'pcie-root-port':
+      return new PcieRootPortFunction(
+        new PciConfigurationSpace(descriptor.space),
+        attachPcieSlot(descriptor, environment),
+        descriptor.capability,
+        attachPciBus(descriptor.functions, environment),
+      );
     case 'configuration-only':
       return new ConfigurationOnlyFunction(new PciConfigurationSpace(descriptor.space));
   }
+}
+
+/** Makes the slot of a root port, for its registers, or for who puts cards in and takes them out. */
+export function attachPcieSlot(descriptor: PcieRootPortDescriptor, environment: DeviceEnvironment): PcieSlot {
+  const { address, intx, space: state, slot, msi, capability } = descriptor;
+  const space = new PciConfigurationSpace(state);
+  return new PcieSlot(space, slot, capability, {
+    msi: new Msi(space, msi, environment.interrupts.msi, routingId(address)),
+    line: attachIntx(intx, environment),
+  });
 }
 
 /** The end of an INTx wire that one function drives. */

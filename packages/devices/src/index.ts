@@ -3,6 +3,7 @@ export {
   attachBus,
   attachCmosRtc,
   attachI8254,
+  attachPcieSlot,
   attachPciRoot,
   attachPl011,
   attachPrimeCellRtc,
@@ -18,6 +19,7 @@ export { DeviceError, type DeviceErrorCode } from './errors.ts';
 export {
   createWiredOrState,
   type InterruptLine,
+  type IntxDescriptor,
   type MsiEvents,
   type MsiSender,
   UNCONNECTED_LINE,
@@ -27,6 +29,8 @@ export { IoWorker, type IoWorkerOptions } from './io-worker/io-worker.ts';
 export type { IoEnvironment } from './io-worker/protocol.ts';
 export { serveDevices } from './io-worker/serve-devices.ts';
 export { formatPciAddress, type PciAddress, parsePciAddress, routingId } from './pci/address.ts';
+export { PciBridgeHeader } from './pci/bridge-header.ts';
+export { PciBus } from './pci/bus.ts';
 export {
   CONFIGURATION_SPACE_LENGTH,
   type PciBar,
@@ -37,11 +41,13 @@ export {
   type PciIdentity,
   PciRegister,
 } from './pci/configuration-space.ts';
+export type { PciBridge, PciFunction } from './pci/function.ts';
 export { describeMsix, MSIX_NO_VECTOR, Msix, type MsixDescriptor, type MsixPlacement } from './pci/msix.ts';
+export { PcieRootPortDevice, PcieRootPortFunction } from './pci/pcie/root-port.ts';
+export { PcieSlot } from './pci/pcie/slot.ts';
 export { type PvpanicDescriptor, PvpanicDevice, PvpanicEvent, PvpanicFunction } from './pci/pvpanic.ts';
 export {
   PCI_PORT_IO_LENGTH,
-  type PciFunction,
   PciMemoryConfig,
   PciMemoryWindow,
   PciPortIo,
@@ -50,6 +56,7 @@ export {
 export {
   type ConfigurationOnlyDescriptor,
   type InterruptRoute,
+  type PciBridgeDevice,
   type PciDevice,
   type PciFunctionDescriptor,
   type PciRootDescriptor,
@@ -175,7 +182,6 @@ export {
   type DeviceDescription,
   describeBlockDevice,
   describeScsiDevice,
-  type IntxDescriptor,
   type LocalBackendDescriptor,
   openBackend,
   type ScsiDisk,

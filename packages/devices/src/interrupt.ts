@@ -44,6 +44,12 @@ export function createWiredOrState(): SharedArrayBuffer {
   return new SharedArrayBuffer(wiredOrLayout.size);
 }
 
+/** INTx of a function: the input of the interrupt controller, and the state of the wire it shares with others. */
+export interface IntxDescriptor {
+  readonly source: number;
+  readonly wire: SharedArrayBuffer;
+}
+
 /**
  * Several sources on one line, as on a PCI INTx pin: asserted while at least one of them asserts it. Every source
  * calls `set` only when its own level changes.

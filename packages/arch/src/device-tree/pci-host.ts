@@ -11,12 +11,12 @@ const FUNCTION_MASK = 0xff00;
 const PIN_MASK = 7;
 
 /**
- * The PCI host bridge (Linux, Documentation/devicetree/bindings/pci/host-generic-pci.yaml), with bus 0 alone. The board
- * adds where message-signalled interrupts go.
+ * The PCI host bridge (Linux, Documentation/devicetree/bindings/pci/host-generic-pci.yaml), with bus 0 and one behind each
+ * root port. The board adds where message-signalled interrupts go.
  */
 export function addPciHost(
   parent: FdtNode,
-  { configuration, lowWindow, highWindow }: PciPlacement,
+  { configuration, lowWindow, highWindow, rootPorts }: PciPlacement,
   pins: readonly PciInterrupt[],
   interrupts: WiredInterrupts,
 ): FdtNode {
@@ -25,7 +25,7 @@ export function addPciHost(
     .string('compatible', `pci-host-${configuration.kind}-generic`)
     .string('device_type', 'pci')
     .u64('reg', configuration.address, configuration.size)
-    .u32('bus-range', 0, 0)
+    .u32('bus-range', 0, rootPorts)
     .u32('#address-cells', 3)
     .u32('#size-cells', 2)
     .empty('dma-coherent')

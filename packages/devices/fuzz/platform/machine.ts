@@ -29,6 +29,7 @@ import {
   I8042_PORT,
   type InterruptLine,
   PCI_PORT_IO_LENGTH,
+  PciBus,
   PciMemoryConfig,
   PciMemoryWindow,
   PciPortIo,
@@ -106,7 +107,9 @@ export class PlatformMachine implements Disposable {
     const { space, state } = this.#pvpanic.descriptor(address);
     const pvpanic = new PvpanicFunction(this.#pvpanic.space, state);
     if (space !== this.#pvpanic.space.state) throw new Error('pvpanic has two configuration spaces');
-    const root = new PciRoot(new SharedArrayBuffer(pciRootLayout.size), new Map([[PVPANIC, pvpanic]]), count);
+    const pci = new PciBus();
+    pci.insert(PVPANIC, pvpanic);
+    const root = new PciRoot(new SharedArrayBuffer(pciRootLayout.size), pci, count);
     const devices: Readonly<Record<RangeName, BusDevice>> = {
       i8042: new I8042(count),
       cmos,

@@ -4,7 +4,7 @@ import { DeviceError } from '../errors.ts';
 /** Bytes of conventional configuration space; what PCI Express adds beyond it reads as zero. */
 export const CONFIGURATION_SPACE_LENGTH = 256;
 
-/** Byte offsets in a type 0 header (PCI Local Bus 3.0, section 6.1). */
+/** Byte offsets in a type 0 header (PCI Local Bus 3.0, section 6.1); those up to `bar0` and `interruptPin` are in all. */
 export const PciRegister = {
   vendorId: 0x00,
   deviceId: 0x02,
@@ -29,7 +29,16 @@ export const PciCommand = {
 } as const;
 
 /** Capability ids. */
-export const PciCapabilityId = { powerManagement: 0x01, vendorSpecific: 0x09, msix: 0x11 } as const;
+export const PciCapabilityId = {
+  powerManagement: 0x01,
+  msi: 0x05,
+  vendorSpecific: 0x09,
+  pciExpress: 0x10,
+  msix: 0x11,
+} as const;
+
+/** What the header of a configuration space is laid out for, as the header type register has it. */
+export const PciHeaderType = { device: 0, bridge: 1 } as const;
 
 /** Bits of the status register. */
 const STATUS_INTERRUPT = 1 << 3;
@@ -115,6 +124,15 @@ export class PciConfigurationSpace {
     }
   }
 
+  /** Clears and then sets bits of the word at byte `offset` (a multiple of 4), whatever the guest may change of it. */
+  changeBits(offset: number, clear: number, set: number): void {
+    const index = offset >>> 2;
+    for (;;) {
+      const before = Atomics.load(this.#words, index);
+      if (Atomics.compareExchange(this.#words, index, before, (before & ~clear) | set) === before) return;
+    }
+  }
+
   /** Reads 16 bits at an even offset. */
   readHalf(offset: number): number {
     return (this.readWord(offset & ~3) >>> ((offset & 2) * 8)) & 0xffff;
@@ -144,6 +162,11 @@ export class PciConfigurationSpace {
   /** Whether a BAR has 64 bits of address. */
   isBar64Bit(index: number): boolean {
     return this.barSize(index) > 0 && (this.readWord(PciRegister.bar0 + 4 * index) & BAR_MEMORY_64) !== 0;
+  }
+
+  /** Whether reading a BAR has no effects, so that a bridge may read ahead. */
+  isBarPrefetchable(index: number): boolean {
+    return (this.readWord(PciRegister.bar0 + 4 * index) & BAR_PREFETCHABLE) !== 0;
   }
 
   /** Whether the command register lets the function answer memory accesses. */
@@ -184,7 +207,8 @@ export class PciConfigurationSpaceBuilder {
   /** Where the pointer to the next capability goes. */
   #link: number = PciRegister.capabilitiesPointer;
 
-  constructor(identity: PciIdentity) {
+  /** @param headerType one of {@link PciHeaderType}; a bridge's header has no place for subsystem ids */
+  constructor(identity: PciIdentity, headerType: number = PciHeaderType.device) {
     const data = this.#data;
     data.setUint16(PciRegister.vendorId, identity.vendorId, true);
     data.setUint16(PciRegister.deviceId, identity.deviceId, true);
@@ -192,8 +216,11 @@ export class PciConfigurationSpaceBuilder {
     data.setUint8(PciRegister.classCode, identity.programmingInterface ?? 0);
     data.setUint8(PciRegister.classCode + 1, identity.subclass);
     data.setUint8(PciRegister.classCode + 2, identity.baseClass);
-    data.setUint16(PciRegister.subsystemVendorId, identity.subsystemVendorId ?? 0, true);
-    data.setUint16(PciRegister.subsystemId, identity.subsystemId ?? 0, true);
+    data.setUint8(PciRegister.headerType, headerType);
+    if (headerType === PciHeaderType.device) {
+      data.setUint16(PciRegister.subsystemVendorId, identity.subsystemVendorId ?? 0, true);
+      data.setUint16(PciRegister.subsystemId, identity.subsystemId ?? 0, true);
+    }
     this.setWritable(PciRegister.command, COMMAND_WRITABLE);
     // Interrupt line and cache line size are the guest's scratch registers.
     this.setWritable(PciRegister.interruptLine, 0xff);
@@ -203,6 +230,18 @@ export class PciConfigurationSpaceBuilder {
   /** Lets the guest change the bits of `mask` in the word at `offset`. */
   setWritable(offset: number, mask: number): this {
     this.#state.writable[offset >>> 2] = mask;
+    return this;
+  }
+
+  /** Lets the guest clear the bits of `mask` in the word at `offset` by writing ones to them. */
+  setWriteOneToClear(offset: number, mask: number): this {
+    this.#state.writeOneToClear[offset >>> 2] = mask;
+    return this;
+  }
+
+  /** Sets the word at `offset`. */
+  setWord(offset: number, value: number): this {
+    this.#data.setUint32(offset, value, true);
     return this;
   }
 
@@ -274,7 +313,7 @@ export class PciConfigurationSpaceBuilder {
       Uint8Array.of(0, 0, 0, 0, 0x03, 0x01, 0, 0),
     );
     this.#state.powerManagement = offset;
-    this.#state.writeOneToClear[(offset + 4) >>> 2] = 0x8000;
+    this.setWriteOneToClear(offset + 4, 0x8000);
     return offset;
   }
 

@@ -2,7 +2,7 @@ import { atomic, i32, struct } from '@tsvmm/struct';
 import { type BusAccess, readAllOnes } from '../bus.ts';
 import type { PciAddress } from './address.ts';
 import { type PciConfigurationSpace, PciConfigurationSpaceBuilder } from './configuration-space.ts';
-import type { PciFunction } from './root.ts';
+import type { PciFunction } from './function.ts';
 import type { PciDevice } from './topology.ts';
 
 /** Events, as bits (QEMU's docs/specs/pvpanic.rst). */

@@ -1,12 +1,16 @@
 import { atomic, i32, struct, u32 } from '@tsvmm/struct';
 import { type BusAccess, type BusDevice, readAllOnes } from '../bus.ts';
-import type { PciConfigurationSpace } from './configuration-space.ts';
-import { CONFIGURATION_SPACE_LENGTH, PCI_BAR_COUNT, PciRegister } from './configuration-space.ts';
+import type { DecodedBar, PciBus } from './bus.ts';
+import { CONFIGURATION_SPACE_LENGTH, PciRegister } from './configuration-space.ts';
+import type { PciFunction } from './function.ts';
 
 /** Shared state of a root complex. */
 export const pciRootLayout = struct(
   {
-    /** Counts changes of any BAR or memory enable bit; who keeps a table of BARs rebuilds it when this moves. */
+    /**
+     * Counts changes of any BAR, bridge window, memory enable bit or slot; who keeps a table of BARs rebuilds it when this
+     * moves.
+     */
     generation: atomic(i32),
     /** The register at port 0xCF8. */
     configAddress: u32,
@@ -14,62 +18,34 @@ export const pciRootLayout = struct(
   { name: 'pci-root', version: 1 },
 );
 
-/** The register half of a PCI function, on the thread of whoever accesses it. */
-export interface PciFunction {
-  readonly space: PciConfigurationSpace;
-  /** Reads inside a BAR; `access.offset` counts from the BAR's start. */
-  readBar(bar: number, access: BusAccess): void;
-  writeBar(bar: number, access: BusAccess): void;
-  /** Called before the guest reads the configuration word at `offset`: for registers whose reading has an effect. */
-  beforeConfigRead?(offset: number, size: number): void;
-  /** Called after the guest wrote to the configuration word at `offset`. */
-  afterConfigWrite?(offset: number, size: number): void;
-}
-
-/** A function that only has configuration space, like the host bridge. */
-export class ConfigurationOnlyFunction implements PciFunction {
-  readonly space: PciConfigurationSpace;
-  constructor(space: PciConfigurationSpace) {
-    this.space = space;
-  }
-  readBar(_bar: number, access: BusAccess): void {
-    readAllOnes(access);
-  }
-  writeBar(): void {}
-}
+/** After a device's BARs, or a bridge's BARs, bus numbers and windows. What a device has there before it cannot change. */
+const END_OF_DECODING = 0x30;
 
 /** Whether the word at `offset` has to do with which addresses a function answers. */
 function changesDecoding(offset: number): boolean {
-  return (
-    offset === PciRegister.command ||
-    (offset >= PciRegister.bar0 && offset < PciRegister.bar0 + 4 * PCI_BAR_COUNT)
-  );
+  return offset === PciRegister.command || (offset >= PciRegister.bar0 && offset < END_OF_DECODING);
 }
 
 /**
- * A PCI root complex with one bus, seen from one thread: configuration accesses by whichever mechanism, and the
- * decoding of BARs. Its state and that of its functions is shared with the same objects on all other threads.
+ * A PCI root complex, seen from one thread: configuration accesses by whichever mechanism, and the decoding of BARs. Its
+ * state and that of its functions is shared with the same objects on all other threads.
  */
 export class PciRoot {
   readonly #state;
-  readonly #functions: ReadonlyMap<number, PciFunction>;
+  readonly #bus: PciBus;
   readonly #decodingChanged: () => void;
   /** What decodes memory now, ordered by address; rebuilt when the generation moves. */
-  #decoded: { start: number; end: number; bar: number; target: PciFunction }[] = [];
+  #decoded: DecodedBar[] = [];
   #generation = -1;
 
   /**
    * @param state memory of `pciRootLayout`
-   * @param functions by routing id
+   * @param bus number 0
    * @param decodingChanged called after a write that changed what some function's BARs decode
    */
-  constructor(
-    state: SharedArrayBuffer,
-    functions: ReadonlyMap<number, PciFunction>,
-    decodingChanged: () => void = () => {},
-  ) {
+  constructor(state: SharedArrayBuffer, bus: PciBus, decodingChanged: () => void = () => {}) {
     this.#state = pciRootLayout.attach(state);
-    this.#functions = functions;
+    this.#bus = bus;
     this.#decodingChanged = decodingChanged;
   }
 
@@ -83,7 +59,7 @@ export class PciRoot {
 
   /** Reads `access.size` bytes of configuration space; all ones where there is no function. */
   readConfig(routing: number, offset: number, access: BusAccess): void {
-    const fn = this.#functions.get(routing);
+    const fn = this.#find(routing);
     if (!fn) {
       readAllOnes(access);
       return;
@@ -94,7 +70,7 @@ export class PciRoot {
 
   /** Writes `access.size` bytes of configuration space. */
   writeConfig(routing: number, offset: number, access: BusAccess): void {
-    const fn = this.#functions.get(routing);
+    const fn = this.#find(routing);
     if (!fn) return;
     const shift = (offset & 3) * 8;
     const enabled = (access.size === 1 ? 0xff : access.size === 2 ? 0xffff : -1) << shift;
@@ -119,6 +95,10 @@ export class PciRoot {
     if (!decoded) return;
     access.offset = address - decoded.start;
     decoded.target.writeBar(decoded.bar, access);
+  }
+
+  #find(routing: number): PciFunction | undefined {
+    return routing < 0x100 ? this.#bus.function(routing) : this.#bus.route(routing);
   }
 
   #writeWord(fn: PciFunction, offset: number, size: number, value: number, enabled: number): void {
@@ -150,15 +130,8 @@ export class PciRoot {
   #rebuild(): void {
     // Read first: a change while the table is made moves the generation again.
     this.#generation = this.#state.generation.load();
-    const decoded = [];
-    for (const target of this.#functions.values()) {
-      if (!target.space.memorySpaceEnabled) continue;
-      for (let bar = 0; bar < PCI_BAR_COUNT; bar++) {
-        const size = target.space.barSize(bar);
-        const start = target.space.barAddress(bar);
-        if (size > 0) decoded.push({ start, end: start + size, bar, target });
-      }
-    }
+    const decoded: DecodedBar[] = [];
+    this.#bus.collectBars(decoded);
     decoded.sort((a, b) => a.start - b.start);
     // A guest that maps two BARs over each other gets the lower one, whole.
     this.#decoded = [];

@@ -1,4 +1,5 @@
 import { EventFd, type FileDescriptor } from '@tsvmm/base';
+import type { IntxDescriptor } from '../interrupt.ts';
 import type { PciAddress } from '../pci/address.ts';
 import { PciConfigurationSpace } from '../pci/configuration-space.ts';
 import type { PciDevice } from '../pci/topology.ts';
@@ -80,12 +81,6 @@ export interface ScsiDisk {
   readonly disk: DiskImage;
   /** Logical block size in bytes, a power of two of at least 512; 512 unless given. */
   readonly blockSize?: number;
-}
-
-/** INTx of a function: the input of the interrupt controller, and the state of the wire it shares with others. */
-export interface IntxDescriptor {
-  readonly source: number;
-  readonly wire: SharedArrayBuffer;
 }
 
 /** A virtio-pci function as plain data: both of its halves are attached from it. */

@@ -6,6 +6,7 @@ import {
   describeBus,
   PCI_PORT_IO_LENGTH,
   type PciAddress,
+  PcieRootPortDevice,
   PciTopology,
   PvpanicDevice,
   VirtioPciDevice,
@@ -47,8 +48,8 @@ export interface DeviceParts {
 
 /**
  * Creates the devices, starts their processes (unless a thread is to serve them), and gives them addresses, in crosvm's order
- * of PCI slots: console, block, scsi, pmem, rng, input, balloon, xHCI, pvpanic. The xHCI, which is not there yet, keeps its own, so that guests
- * find the others where crosvm has them.
+ * of PCI slots: console, block, scsi, pmem, rng, input, balloon, xHCI, pvpanic, root ports. The xHCI, which is not there yet, keeps
+ * its own, so that guests find the others where crosvm has them.
  *
  * @throws DeviceError when an image cannot be opened, or there is no room
  */
@@ -59,7 +60,7 @@ export async function createDevices(
   processes: DeviceProcesses | undefined,
 ): Promise<Devices> {
   using cleanup = new DisposableStack();
-  const { configuration: space, configurationPorts, lowWindow, spareWindow, pinSources } = board.pci;
+  const { configuration: space, configurationPorts, lowWindow, spareWindow, pinSources, rootPorts } = board.pci;
   const highWindow = persistentMemory.window;
   const pci = cleanup.use(new PciTopology({ intxSources: pinSources }));
   const add = (device: VirtioPciDevice, address?: PciAddress): void => {
@@ -90,6 +91,7 @@ export async function createDevices(
   pci.reserve();
   const pvpanic = new PvpanicDevice();
   pci.add(pvpanic);
+  for (let slot = 0; slot < rootPorts; slot++) pci.addBridge(new PcieRootPortDevice(slot));
   const low = { start: lowWindow.start, size: lowWindow.end - lowWindow.start };
   const high = { start: highWindow.start, size: highWindow.end - highWindow.start };
   pci.assignBars(low, high);

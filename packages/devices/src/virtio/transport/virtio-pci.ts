@@ -8,8 +8,8 @@ import {
   PciConfigurationSpaceBuilder,
   PciRegister,
 } from '../../pci/configuration-space.ts';
+import type { PciFunction } from '../../pci/function.ts';
 import { describeMsix, Msix, type MsixDescriptor } from '../../pci/msix.ts';
-import type { PciFunction } from '../../pci/root.ts';
 import { VirtioPciInterrupt } from './interrupt.ts';
 import {
   COMMON_CONFIG_LENGTH,
