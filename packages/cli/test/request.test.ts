@@ -96,7 +96,7 @@ describe('options become a configuration', () => {
     [['--init-mem', '64', '-m', '512'], { ...nothing, memory: { sizeMiB: 512, initialMiB: 64 } }],
     [['--no-balloon'], { ...nothing, balloon: false }],
     [['--balloon-page-reporting'], { ...nothing, balloon: { pageReporting: true } }],
-    [['--no-rng', '--no-usb', '--disable-sandbox'], { ...nothing, rng: false, sandbox: false }],
+    [['--no-rng', '--no-usb', '--disable-sandbox'], { ...nothing, rng: false, usb: false, sandbox: false }],
     [
       ['--pivot-root', '/r', '--seccomp-policy-dir=p', '--seccomp-log-failures'],
       { ...nothing, sandbox: { root: '/r', policyDirectory: 'p', logFailures: true } },

@@ -28,6 +28,8 @@ import { Pflash, type PflashDescriptor } from './platform/pflash.ts';
 import { PrimeCellRtc, type PrimeCellRtcDescriptor } from './platform/primecell-rtc.ts';
 import { Pl011, type Pl011Descriptor } from './serial/pl011.ts';
 import { Uart16550, type Uart16550Descriptor } from './serial/uart16550.ts';
+import type { XhciDescriptor } from './usb/xhci/device.ts';
+import { XhciFunction } from './usb/xhci/registers.ts';
 import type { VirtioPciDescriptor } from './virtio/device.ts';
 import { VirtioPciFunction } from './virtio/transport/virtio-pci.ts';
 
@@ -219,6 +221,8 @@ function attachPciFunction(descriptor: PciFunctionDescriptor, environment: Devic
       return attachVirtioPci(descriptor, environment);
     case 'pvpanic':
       return new PvpanicFunction(new PciConfigurationSpace(descriptor.space), descriptor.state);
+    case 'xhci':
+      return attachXhci(descriptor, environment);
     case 'pcie-root-port':
       return new PcieRootPortFunction(
         new PciConfigurationSpace(descriptor.space),
@@ -244,6 +248,13 @@ export function attachPcieSlot(descriptor: PcieRootPortDescriptor, environment: 
 /** The end of an INTx wire that one function drives. */
 export function attachIntx(intx: IntxDescriptor | undefined, environment: DeviceEnvironment) {
   return intx ? new WiredOrLine(intx.wire, environment.interrupts.line(intx.source)) : UNCONNECTED_LINE;
+}
+
+function attachXhci(descriptor: XhciDescriptor, environment: DeviceEnvironment): XhciFunction {
+  return new XhciFunction(descriptor.space, descriptor.state, {
+    line: attachIntx(descriptor.intx, environment),
+    control: EventFd.fromDescriptor(descriptor.control),
+  });
 }
 
 function attachVirtioPci(descriptor: VirtioPciDescriptor, environment: DeviceEnvironment): VirtioPciFunction {

@@ -148,6 +148,11 @@ export {
   type Uart16550Descriptor,
 } from './serial/uart16550.ts';
 export { UnixDatagramSink } from './serial/unix-datagram-sink.ts';
+export type { UsbDevice, UsbSetup, UsbSpeed, UsbTransfer } from './usb/device.ts';
+export type { UsbDeviceDescriptor } from './usb/devices.ts';
+export { KEYBOARD_REPORT_LENGTH, UsbKeyboard } from './usb/hid/keyboard.ts';
+export { XhciController, type XhciControllerOptions } from './usb/xhci/controller.ts';
+export { type XhciDescriptor, XhciDevice } from './usb/xhci/device.ts';
 export type { BackendContext, VirtioBackend } from './virtio/backend.ts';
 export { BackendHost, type BackendHostOptions } from './virtio/backend-host.ts';
 export { BalloonBackend } from './virtio/balloon/balloon-backend.ts';

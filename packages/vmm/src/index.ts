@@ -40,6 +40,7 @@ export {
   type SerialHardware,
   type SerialType,
 } from './configuration/serial.ts';
+export type { UsbConfiguration, UsbDeviceConfiguration } from './configuration/usb.ts';
 export type { ResolvedVhostUser, VhostUserConfiguration } from './configuration/vhost-user.ts';
 export { VirtualMachineError, type VirtualMachineErrorCode } from './errors.ts';
 export type { Log, LogRecord } from './log.ts';

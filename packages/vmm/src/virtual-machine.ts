@@ -36,6 +36,7 @@ import { createDevices, type DeviceParts, type Devices } from './machine/devices
 import { openFlash, placeFlash, readFwCfgFiles } from './machine/firmware.ts';
 import { createInputs } from './machine/inputs.ts';
 import { openPersistentMemory } from './machine/persistent-memory.ts';
+import { createUsb } from './machine/usb.ts';
 import { PanicWatch } from './panic-watch.ts';
 import { VcpuThread } from './vcpu-thread.ts';
 import type { VcpuWorkerData } from './vcpu-worker.ts';
@@ -202,7 +203,9 @@ export class VirtualMachine implements AsyncDisposable {
     const processes = resolved.sandbox === false ? undefined : startProcesses(resolved.sandbox, log);
     cleanup.use(processes);
     const inputs = cleanup.use(await createInputs(resolved.inputs, log));
-    const parts: DeviceParts = { buses: { mmio, pio: platform.pio }, consoles, inputs, persistentMemory };
+    const usb = resolved.usb && cleanup.use(await createUsb(resolved.usb, log));
+    const buses = { mmio, pio: platform.pio };
+    const parts: DeviceParts = { buses, consoles, inputs, persistentMemory, usb };
     const devices = cleanup.use(await createDevices(resolved, board, parts, processes));
     signal?.throwIfAborted();
 
@@ -289,6 +292,7 @@ export class VirtualMachine implements AsyncDisposable {
     }
     this.#io = IoWorker.start({
       devices: devices.pci.virtioDevices,
+      usbControllers: devices.pci.usbControllers,
       program: programUrl('io-worker', import.meta.url),
       environment,
       onBroken: ({ device, message }) => {

@@ -3,13 +3,19 @@ import { mkdtempDisposable, readFile, writeFile } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Guest } from '@tsvmm/guest-image';
+import { buildInitramfs, type Guest } from '@tsvmm/guest-image';
 import { expect } from 'vitest';
 import type { HypervisorConfiguration } from '../src/configuration/configuration.ts';
 import { VirtualMachine } from '../src/virtual-machine.ts';
 import { Shell } from './shell.ts';
 
 const MIB = 2 ** 20;
+
+/** Drivers of the devices here. The default guest has none for USB: to load them takes a while at every start. */
+const MODULES = {
+  modules: ['virtio_console', 'virtio_input', 'evdev', 'xhci_pci', 'usbhid', 'hid_generic'],
+  optionalModules: ['virtio_pci', 'virtio_balloon'],
+};
 
 /** The bytes of host memory that a process has of files it shares, as guest memory is. */
 async function residentSharedMemory(): Promise<number> {
@@ -58,23 +64,28 @@ const PAD = {
 export async function workDevices(guest: Guest, hypervisor: HypervisorConfiguration): Promise<void> {
   await using temporary = await mkdtempDisposable(join(tmpdir(), 'tsvmm-virtio-'));
   const folder = temporary.path;
-  const [log, agent, agentInput] = ['console.log', 'agent', 'agent-input'].map((name) => join(folder, name));
-  if (!log || !agent || !agentInput) throw new Error('three names make three paths');
+  const names = ['console.log', 'agent', 'agent-input', 'initrd'];
+  const [log, agent, agentInput, initrd] = names.map((name) => join(folder, name));
+  if (!log || !agent || !agentInput || !initrd) throw new Error('four names make four paths');
+  const { busybox, modules: modulesDirectory } = guest;
+  await writeFile(initrd, await buildInitramfs({ busybox, modulesDirectory, ...MODULES }));
   await writeFile(agentInput, 'from the host\n');
   await using keyboard = await listen(join(folder, 'keyboard.sock'));
   await using pad = await listen(join(folder, 'pad.sock'));
   const padFile = join(folder, 'pad.json');
   await writeFile(padFile, JSON.stringify(PAD));
+  await using usbKeyboard = await listen(join(folder, 'usb-keyboard.sock'));
   await using vm = await VirtualMachine.create({
     hypervisor,
     kernel: guest.kernel,
-    initrd: guest.initrd,
+    initrd,
     memory: { sizeMiB: 256, initialMiB: 224 },
     balloon: { pageReporting: true },
     inputs: [
       { kind: 'keyboard', path: keyboard.path },
       { kind: 'custom', path: pad.path, configPath: padFile },
     ],
+    usb: { devices: [{ kind: 'keyboard', path: usbKeyboard.path }] },
     serials: [
       {
         ...{ hardware: 'virtio-console', num: 1, type: 'file', path: log, console: true, stdin: true },
@@ -142,6 +153,8 @@ export async function workDevices(guest: Guest, hypervisor: HypervisorConfigurat
   (await pad.connection).write(Buffer.concat([move, inputEvent(0, 0, 0)]));
   expect(await shell.run('wait; cat /tmp/moves')).toContain(move.toString('hex'));
 
+  await workUsb(shell, await usbKeyboard.connection);
+
   // ---- Balloon
   const { balloon } = vm;
   if (!balloon) throw new Error('a machine has a balloon');
@@ -176,4 +189,35 @@ export async function workDevices(guest: Guest, hypervisor: HypervisorConfigurat
   await vm.stop();
   expect(await readFile(agent, 'latin1')).toBe('to the host\n');
   expect(await readFile(join(folder, 'hvc1'), 'latin1')).toMatch(/^two\r?$/m);
+}
+
+/** The controller with its root hubs, and a keyboard that one of them finds: control and interrupt transfers. */
+async function workUsb(shell: Shell, keyboard: Socket): Promise<void> {
+  const switchedOff = once(keyboard, 'data');
+  await shell.run('modprobe -a xhci_pci usbhid hid_generic');
+  // The driver's first word to a keyboard.
+  expect((await switchedOff)[0]).toEqual(Buffer.of(0));
+  await shell.run('until found=$(grep -l "^tsvmm Keyboard" /sys/class/input/event*/device/name); do :; done');
+  await shell.run('input=$(dirname $found); event=/dev/input/$(basename $(dirname $input))');
+  await shell.run('until echo $input/*/brightness | grep -q capslock; do :; done');
+  const hubs = await shell.run(
+    'cd /sys/bus/usb/devices; cat usb1/speed usb1/maxchild usb2/speed usb2/maxchild 1-1/product; cd',
+  );
+  expect(hubs).toMatch(/^480\n8\n5000\n8\nKeyboard$/m);
+  // A press, and a release, are what the scan code was, the key, and the end of a report: 30 is KEY_A, usage 4.
+  await shell.run(
+    'exec 3< $event; head -c 144 <&3 | hexdump -v -e \'8/1 "%02x" "\\n"\' > /tmp/usb & exec 3<&-',
+  );
+  keyboard.write(Buffer.from('00000400000000000000000000000000', 'hex'));
+  const lines = (await shell.run('wait; cat /tmp/usb')).split('\n');
+  const events = lines
+    .filter((line) => /^[0-9a-f]{16}$/.test(line))
+    .filter((_line, index) => index % 3 === 2);
+  const keys = events.filter((event) => event.startsWith('0100'));
+  expect(keys).toEqual([1, 0].map((value) => inputEvent(1, 30, value).toString('hex')));
+  const switchedOn = once(keyboard, 'data');
+  await shell.run('echo 1 > $(echo $input/*::capslock)/brightness');
+  expect((await switchedOn)[0]).toEqual(Buffer.of(2));
+  const complaints = await shell.run('dmesg -r | grep "^<[0-4]>" | grep -i "usb [0-9]\\|xhci\\|hid" | wc -l');
+  expect(complaints).toMatch(/^0$/m);
 }

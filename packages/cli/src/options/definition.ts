@@ -24,8 +24,6 @@ export type Group = (typeof GROUPS)[number];
 export type Availability =
   /** It works. */
   | { readonly kind: 'built' }
-  /** It is accepted and changes nothing, because what it switches off is not there. */
-  | { readonly kind: 'satisfied' }
   /** It works and is an old spelling; `use` is the new one. */
   | { readonly kind: 'deprecated'; readonly use: string }
   /** It is known and refused; `instead` is a sentence that says what to do. */
@@ -62,9 +60,6 @@ export interface OptionDefinition {
 
 /** The option, command or key works. */
 export const BUILT: Availability = { kind: 'built' };
-
-/** The option is accepted without effect. */
-export const SATISFIED: Availability = { kind: 'satisfied' };
 
 /** The option works; `use` is today's spelling. */
 export function deprecated(use: string): Availability {

@@ -53,6 +53,7 @@ interface Draft {
   cpus?: CpusConfiguration;
   rng?: boolean;
   balloon?: false | BalloonConfiguration;
+  usb?: false;
   sandbox?: SandboxConfiguration | false;
   asyncExecutor?: AsyncExecutor;
   blocks: BlockConfiguration[];
@@ -149,6 +150,7 @@ export const HANDLERS: Readonly<Record<string, Handler>> = {
   },
   cpus: set('cpus', cpusValue),
   'no-rng': set('rng', () => false),
+  'no-usb': set('usb', () => false),
   'no-balloon': balloon(false),
   'balloon-page-reporting': balloon({ pageReporting: true }),
   block: add('blocks', blockValue),

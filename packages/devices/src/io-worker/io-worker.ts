@@ -1,6 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { reasonOf } from '@tsvmm/base';
 import { DeviceError } from '../errors.ts';
+import type { XhciDescriptor } from '../usb/xhci/device.ts';
 import type { DeviceCommand, DeviceReply } from '../virtio/command.ts';
 import type { VirtioPciDescriptor } from '../virtio/device.ts';
 import type { BrokenDevice } from '../virtio/lifecycle.ts';
@@ -10,6 +11,8 @@ import type { IoWorkerData, IoWorkerEvent, IoWorkerRequest } from './protocol.ts
 /** What an {@link IoWorker} serves. */
 export interface IoWorkerOptions {
   readonly devices: readonly VirtioPciDescriptor[];
+  /** None unless given. */
+  readonly usbControllers?: readonly XhciDescriptor[];
   /** The thread's module, which calls `serveDevices`. */
   readonly program: URL;
   /** Plain data with which it reaches guest memory and interrupts. */
@@ -66,8 +69,8 @@ export class IoWorker implements AsyncDisposable {
    * @throws DeviceError BACKEND_FAILED when one of them cannot be opened; the message and cause say which
    */
   static async start(options: IoWorkerOptions): Promise<IoWorker> {
-    const { devices, environment, program, onBroken, onLog } = options;
-    const workerData: IoWorkerData = { devices, environment };
+    const { devices, usbControllers = [], environment, program, onBroken, onLog } = options;
+    const workerData: IoWorkerData = { devices, usbControllers, environment };
     const worker = new Worker(program, { workerData, name: 'tsvmm-io' });
     const started = new IoWorker(worker, options);
     const ready = Promise.withResolvers<void>();

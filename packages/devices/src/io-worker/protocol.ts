@@ -1,5 +1,6 @@
 import type { GuestMemory } from '@tsvmm/vm-memory';
 import type { DeviceInterrupts } from '../environment.ts';
+import type { XhciDescriptor } from '../usb/xhci/device.ts';
 import type { DeviceCommand, DeviceReply } from '../virtio/command.ts';
 import type { VirtioPciDescriptor } from '../virtio/device.ts';
 import type { BrokenDevice } from '../virtio/lifecycle.ts';
@@ -16,6 +17,7 @@ export interface IoEnvironment {
 /** Data with which the worker starts. */
 export interface IoWorkerData {
   readonly devices: readonly VirtioPciDescriptor[];
+  readonly usbControllers: readonly XhciDescriptor[];
   readonly environment: unknown;
 }
 

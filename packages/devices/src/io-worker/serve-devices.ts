@@ -6,6 +6,8 @@ import { DeviceError } from '../errors.ts';
 import { routingId } from '../pci/address.ts';
 import { PciConfigurationSpace } from '../pci/configuration-space.ts';
 import { Msix } from '../pci/msix.ts';
+import type { XhciDescriptor } from '../usb/xhci/device.ts';
+import { XhciHost } from '../usb/xhci/host.ts';
 import { BackendHost } from '../virtio/backend-host.ts';
 import type { DeviceCommand } from '../virtio/command.ts';
 import { openBackend, type VirtioPciDescriptor } from '../virtio/device.ts';
@@ -25,9 +27,9 @@ export async function serveDevices(
 ): Promise<void> {
   if (parentPort === null) throw new Error('Only the thread of an IoWorker can serve its devices.');
   setThreadName('tsvmm-io');
-  const { devices, environment } = workerData as IoWorkerData;
+  const { devices, usbControllers, environment } = workerData as IoWorkerData;
   const server = new DeviceServer(parentPort, await attach(environment));
-  await server.open(devices);
+  await server.open(devices, usbControllers);
 }
 
 /** The devices that this thread serves. */
@@ -38,13 +40,18 @@ class DeviceServer {
   /** One of a kind serves all devices of this thread. */
   readonly #executors = new Map<ExecutorKind | 'auto', Executor>();
   #hosts: readonly (BackendHost | RemoteHost)[] = [];
+  #usb: readonly XhciHost[] = [];
 
   constructor(port: MessagePort, environment: IoEnvironment) {
     this.#port = port;
     this.#environment = environment;
   }
 
-  async open(devices: readonly VirtioPciDescriptor[]): Promise<void> {
+  async open(
+    devices: readonly VirtioPciDescriptor[],
+    usbControllers: readonly XhciDescriptor[],
+  ): Promise<void> {
+    this.#usb = usbControllers.map((controller) => this.#openUsb(controller));
     // Together: back ends in other processes may still be starting.
     this.#hosts = await Promise.all(devices.map((device) => this.#openDevice(device)));
     this.#port.on('message', (request: IoWorkerRequest) => {
@@ -94,6 +101,22 @@ class DeviceServer {
     return host;
   }
 
+  #openUsb(controller: XhciDescriptor): XhciHost {
+    const { memory, interrupts } = this.#environment;
+    const device = 'xhci';
+    const host = new XhciHost(controller, {
+      memory,
+      line: attachIntx(controller.intx, { interrupts }),
+      onFault: (reason) => {
+        const message = `${device}: ${reason}`;
+        this.#send({ kind: 'broken', broken: { device, cause: 'driver', code: undefined, message } });
+      },
+    });
+    // What goes wrong while it is loaded is the end of this thread.
+    this.#watch(controller.control, () => void host.control());
+    return host;
+  }
+
   /** @param event number of an eventfd */
   #watch(event: number, onReadable: () => void): void {
     this.#watchers.push(EventFd.fromDescriptor(event).onReadable(onReadable));
@@ -114,7 +137,7 @@ class DeviceServer {
     this.#port.close();
     for (const watcher of this.#watchers) watcher[Symbol.dispose]();
     // All of them are closed, also when one fails; the first failure is then the thread's.
-    const results = await Promise.allSettled(this.#hosts.map((host) => host.close()));
+    const results = await Promise.allSettled([...this.#hosts, ...this.#usb].map((host) => host.close()));
     await Promise.all([...this.#executors.values()].map((opened) => opened[Symbol.asyncDispose]()));
     for (const result of results) if (result.status === 'rejected') throw result.reason;
   }

@@ -1,5 +1,6 @@
 import { DeviceError } from '../errors.ts';
 import { createWiredOrState, type IntxDescriptor } from '../interrupt.ts';
+import type { XhciDescriptor } from '../usb/xhci/device.ts';
 import type { VirtioPciDescriptor } from '../virtio/device.ts';
 import type { Doorbell } from '../virtio/transport/virtio-pci.ts';
 import { formatPciAddress, type PciAddress, routingId } from './address.ts';
@@ -26,6 +27,7 @@ export type PciFunctionDescriptor =
   | VirtioPciDescriptor
   | PvpanicDescriptor
   | PcieRootPortDescriptor
+  | XhciDescriptor
   | ConfigurationOnlyDescriptor;
 
 /** A root complex as plain data. */
@@ -94,11 +96,10 @@ export class PciTopology implements Disposable {
   /** By number. */
   readonly #buses: [BusPlan, ...BusPlan[]] = [newBus(0, undefined)];
   readonly #virtioDevices: VirtioPciDescriptor[] = [];
+  readonly #usbControllers: XhciDescriptor[] = [];
   readonly #devices: PciDevice[] = [];
   readonly #routes: InterruptRoute[] = [];
   readonly #intx: readonly IntxDescriptor[];
-  /** Device numbers that are kept free. */
-  readonly #reserved = new Set<number>();
 
   /**
    * @param options.intxSources inputs of the interrupt controller for INTx, shared round-robin by the devices; without
@@ -126,6 +127,7 @@ export class PciTopology implements Disposable {
     const descriptor = device.descriptor(address, intx);
     bus.functions.set(routingId(address) & 0xff, { space: device.space, descriptor });
     if (descriptor.kind === 'virtio-pci') this.#virtioDevices.push(descriptor);
+    else if (descriptor.kind === 'xhci') this.#usbControllers.push(descriptor);
     bus.parent?.device.populate();
     return address;
   }
@@ -149,11 +151,6 @@ export class PciTopology implements Disposable {
     }
     if (address.bus === 0) this.#routePinsBehind(address);
     return secondary.number;
-  }
-
-  /** Keeps the first free device number of bus 0 free, for what other machines have there. */
-  reserve(): void {
-    this.#reserved.add(this.#freeAddress().device);
   }
 
   /**
@@ -195,6 +192,11 @@ export class PciTopology implements Disposable {
   /** The devices that have a back end, to be served by an IoWorker, in the order in which they were added. */
   get virtioDevices(): readonly VirtioPciDescriptor[] {
     return this.#virtioDevices;
+  }
+
+  /** The USB controllers, whose rings an IoWorker reads. */
+  get usbControllers(): readonly XhciDescriptor[] {
+    return this.#usbControllers;
   }
 
   /** All doorbells of all devices at their present addresses. */
@@ -249,8 +251,7 @@ export class PciTopology implements Disposable {
 
   #freeAddress(): PciAddress {
     for (let device = 1; device < DEVICES; device++) {
-      const isTaken = this.#buses[0].functions.has(device << 3) || this.#reserved.has(device);
-      if (!isTaken) return { bus: 0, device, function: 0 };
+      if (!this.#buses[0].functions.has(device << 3)) return { bus: 0, device, function: 0 };
     }
     throw new DeviceError('OUT_OF_SPACE', `All ${DEVICES} device numbers of PCI bus 0 are taken.`);
   }

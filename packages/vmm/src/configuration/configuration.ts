@@ -21,6 +21,7 @@ import { type PmemConfiguration, type ResolvedPmem, resolvePmem } from './pmem.t
 import { resolveSandbox, type SandboxConfiguration } from './sandbox.ts';
 import { type ResolvedScsiDisk, resolveScsiDisk, type ScsiDiskConfiguration } from './scsi.ts';
 import { type ResolvedSerial, resolveSerials, type SerialConfiguration } from './serial.ts';
+import { type ResolvedUsb, resolveUsb, type UsbConfiguration } from './usb.ts';
 import { type ResolvedVhostUser, resolveVhostUser, type VhostUserConfiguration } from './vhost-user.ts';
 
 const ARCHITECTURES = ['x86_64', 'aarch64', 'riscv64'] as const;
@@ -101,6 +102,8 @@ export interface VirtualMachineConfiguration extends BoardConfiguration {
   readonly rng?: boolean;
   /** Have a memory balloon (virtio-balloon), with which the host takes memory from the guest; default true. */
   readonly balloon?: boolean | BalloonConfiguration;
+  /** Have a USB controller; default true, with nothing plugged in. */
+  readonly usb?: boolean | UsbConfiguration;
   /** How the processes of virtio devices are confined; `false`: devices are served by a thread of this process. */
   readonly sandbox?: SandboxConfiguration | false;
   /** A name for people and tools. */
@@ -131,6 +134,7 @@ export interface ResolvedConfiguration extends ResolvedBoard {
   readonly vhostUser: readonly ResolvedVhostUser[];
   readonly vhostUserConnectTimeLimit: number;
   readonly balloon: Required<BalloonConfiguration> | undefined;
+  readonly usb: ResolvedUsb | undefined;
   readonly name: string | undefined;
   readonly hypervisor: HypervisorConfiguration;
   /** Undefined: the one the kernel image is made for. */
@@ -188,6 +192,7 @@ export function validateConfiguration(configuration: VirtualMachineConfiguration
     vhostUser: resolveVhostUser(configuration),
     vhostUserConnectTimeLimit: configuration.vhostUserConnectTimeLimit ?? 0,
     balloon: resolveBalloon(configuration.balloon ?? true),
+    usb: resolveUsb(configuration.usb ?? true),
     name: resolveName(configuration.name),
     hypervisor: resolveHypervisor(configuration.hypervisor ?? { kind: 'auto' }),
     architecture:

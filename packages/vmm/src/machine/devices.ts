@@ -21,6 +21,7 @@ import type { Consoles } from './consoles.ts';
 import type { DeviceProcesses } from './device-processes.ts';
 import type { Inputs } from './inputs.ts';
 import type { PersistentMemory } from './persistent-memory.ts';
+import type { Usb } from './usb.ts';
 
 /** Everything on the machine's buses, before the guest starts. */
 export interface Devices extends Disposable {
@@ -44,23 +45,30 @@ export interface DeviceParts {
   readonly consoles: Consoles;
   readonly inputs: Inputs;
   readonly persistentMemory: PersistentMemory;
+  readonly usb: Usb | undefined;
 }
 
 /**
  * Creates the devices, starts their processes (unless a thread is to serve them), and gives them addresses, in crosvm's order
- * of PCI slots: console, block, scsi, pmem, rng, input, balloon, xHCI, pvpanic, root ports. The xHCI, which is not there yet, keeps
- * its own, so that guests find the others where crosvm has them.
+ * of PCI slots: console, block, scsi, pmem, rng, input, balloon, xHCI, pvpanic, root ports.
  *
  * @throws DeviceError when an image cannot be opened, or there is no room
  */
 export async function createDevices(
   configuration: ResolvedConfiguration,
   board: Board,
-  { buses, consoles, inputs, persistentMemory }: DeviceParts,
+  { buses, consoles, inputs, persistentMemory, usb }: DeviceParts,
   processes: DeviceProcesses | undefined,
 ): Promise<Devices> {
   using cleanup = new DisposableStack();
-  const { configuration: space, configurationPorts, lowWindow, spareWindow, pinSources, rootPorts } = board.pci;
+  const {
+    configuration: space,
+    configurationPorts,
+    lowWindow,
+    spareWindow,
+    pinSources,
+    rootPorts,
+  } = board.pci;
   const highWindow = persistentMemory.window;
   const pci = cleanup.use(new PciTopology({ intxSources: pinSources }));
   const add = (device: VirtioPciDevice, address?: PciAddress): void => {
@@ -87,8 +95,7 @@ export async function createDevices(
   for (const [index, device] of configuration.vhostUser.entries()) {
     pci.add(await createVhostUser(device, index, configuration.vhostUserConnectTimeLimit), device.pciAddress);
   }
-  // The USB controller's.
-  pci.reserve();
+  if (usb) pci.add(usb.controller);
   const pvpanic = new PvpanicDevice();
   pci.add(pvpanic);
   for (let slot = 0; slot < rootPorts; slot++) pci.addBridge(new PcieRootPortDevice(slot));

@@ -1,20 +1,16 @@
 import { readFileSync } from 'node:fs';
 import { reasonOf } from '@tsvmm/base';
 import {
-  ByteRing,
   type InputDescription,
   inputEvents,
   readCustomInput,
-  SerialInput,
-  SerialOutput,
   touchEvents,
-  UnixStreamSink,
   VirtioPciDevice,
 } from '@tsvmm/devices';
 import { ConfigurationError } from '../configuration/error.ts';
 import { isTouchKind, type ResolvedInput } from '../configuration/input.ts';
 import type { Log } from '../log.ts';
-import { carry } from './serial-back-end.ts';
+import { connectStream } from './stream-rings.ts';
 
 /** The input devices of a machine, and the sockets that their events come from. */
 export interface Inputs extends AsyncDisposable {
@@ -30,18 +26,11 @@ export async function createInputs(inputs: readonly ResolvedInput[], log: Log): 
   await using cleanup = new AsyncDisposableStack();
   const virtioDevices: VirtioPciDevice[] = [];
   for (const [index, resolved] of inputs.entries()) {
-    const { path } = resolved;
-    const [events, status] = [ByteRing.create(), ByteRing.create()];
     const description = orUnusable(index, () => describeInput(resolved));
     const { name } = description;
-    virtioDevices.push(cleanup.use(VirtioPciDevice.input(description, events, status)));
-    const warn = (message: string): void =>
-      log({ level: 'warn', target: 'devices', message: `${name}: ${message}` });
-    const sink = await connect(path, index);
-    cleanup.use(new SerialOutput(status, sink, { onError: (error) => warn(error.message) }));
-    const input = new SerialInput(events, () => {});
-    cleanup.defer(() => input.close());
-    void carry(sink.socket, path, input, warn);
+    const stream = await connectStream(resolved.path, { name, option: 'inputs', index, log });
+    const { received, sent } = cleanup.use(stream);
+    virtioDevices.push(cleanup.use(VirtioPciDevice.input(description, received, sent)));
   }
   const owned = cleanup.move();
   return { virtioDevices, [Symbol.asyncDispose]: () => owned.disposeAsync() };
@@ -64,14 +53,5 @@ function orUnusable<T>(index: number, action: () => T): T {
     return action();
   } catch (cause) {
     throw new ConfigurationError('FILE_UNUSABLE', 'inputs', reasonOf(cause), { index, cause });
-  }
-}
-
-async function connect(path: string, index: number): Promise<UnixStreamSink> {
-  try {
-    return await UnixStreamSink.connect(path);
-  } catch (cause) {
-    const reason = reasonOf(cause);
-    throw new ConfigurationError('FILE_UNUSABLE', 'inputs', reason, { index, cause });
   }
 }
