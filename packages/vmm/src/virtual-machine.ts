@@ -1,5 +1,5 @@
-import { open, readFile } from 'node:fs/promises';
-import type { BoardOptions, BootImage, BootRegisters, PlatformDevices } from '@tsvmm/arch';
+import { readFile } from 'node:fs/promises';
+import type { BootRegisters, PlatformDevices } from '@tsvmm/arch';
 import { programUrl } from '@tsvmm/base';
 import {
   type ConsoleSize,
@@ -11,12 +11,9 @@ import {
   PvpanicEvent,
   type SerialInput,
 } from '@tsvmm/devices';
-import { type Hypervisor, selectHypervisor, type VcpuStop, type Vm } from '@tsvmm/hypervisor';
-import { type ByteSource, kernelArchitecture } from '@tsvmm/kernel-loader';
+import { selectHypervisor, type VcpuStop, type Vm } from '@tsvmm/hypervisor';
 import { Balloon } from './balloon.ts';
-import type { IrqchipConfiguration } from './configuration/board.ts';
 import {
-  type Architecture,
   type ResolvedConfiguration,
   type VirtualMachineConfiguration,
   validateConfiguration,
@@ -29,11 +26,13 @@ import { Doorbells } from './doorbells.ts';
 import { VirtualMachineError } from './errors.ts';
 import type { IoEnvironmentData } from './io-worker.ts';
 import type { Log, LogRecord } from './log.ts';
-import { boardFor, hostArchitecture } from './machine/boards.ts';
+import { boardFor } from './machine/boards.ts';
+import { architectureOf, openBootImage } from './machine/boot-image.ts';
 import { type Consoles, createConsoles } from './machine/consoles.ts';
 import { DeviceProcesses } from './machine/device-processes.ts';
 import { createDevices, type DeviceParts, type Devices } from './machine/devices.ts';
 import { openFlash, placeFlash, readFwCfgFiles } from './machine/firmware.ts';
+import { checkIrqchip, checkLimits, irqchipOptions } from './machine/hypervisor-limits.ts';
 import { createInputs } from './machine/inputs.ts';
 import { openPersistentMemory } from './machine/persistent-memory.ts';
 import { createUsb } from './machine/usb.ts';
@@ -432,76 +431,6 @@ function startProcesses(sandbox: SandboxConfiguration, log: Log): DeviceProcesse
     onBlockedCall: tell('warn'),
     onLog: tell('debug'),
   });
-}
-
-/** @throws ConfigurationError OUT_OF_RANGE naming what the hypervisor has not enough of */
-function checkLimits({ memory, cpus }: ResolvedConfiguration, hypervisor: Hypervisor): void {
-  const { kind, maximumRam, maximumVcpus } = hypervisor;
-  if (memory.sizeMiB * MIB > maximumRam) {
-    throw new ConfigurationError(
-      'OUT_OF_RANGE',
-      'memory',
-      `the ${kind} hypervisor gives a guest up to ${maximumRam / MIB} MiB of memory, not ${memory.sizeMiB}`,
-    );
-  }
-  if (cpus.count > maximumVcpus) {
-    throw new ConfigurationError(
-      'OUT_OF_RANGE',
-      'cpus',
-      `the ${kind} hypervisor gives a guest up to ${maximumVcpus} CPUs, not ${cpus.count}`,
-    );
-  }
-}
-
-/** @throws ConfigurationError CONFLICT when the hypervisor has its interrupt controllers elsewhere */
-function checkIrqchip({ irqchip }: ResolvedConfiguration, { kind }: Hypervisor): void {
-  if (irqchip === undefined || (irqchip.kind === 'userspace') === (kind === 'soft')) return;
-  throw new ConfigurationError(
-    'CONFLICT',
-    'irqchip',
-    kind === 'soft'
-      ? 'software CPUs have all interrupt controllers in this process: userspace, or leave it out'
-      : 'KVM has at least the local interrupt controllers in the kernel: kernel, or on x86_64 split',
-  );
-}
-
-function irqchipOptions(
-  irqchip: IrqchipConfiguration | undefined,
-): Pick<BoardOptions, 'splitIrqchip' | 'its'> {
-  if (irqchip?.kind === 'split') return { splitIrqchip: true };
-  if (irqchip?.kind !== 'kernel' || irqchip.allowVgicIts === undefined) return {};
-  return { its: irqchip.allowVgicIts };
-}
-
-/** Opens the firmware or the kernel with its initrd, whichever the configuration has. */
-async function openBootImage(
-  { bios, kernel, initrd }: ResolvedConfiguration,
-  resources: AsyncDisposableStack,
-): Promise<BootImage> {
-  if (bios !== undefined) return { kind: 'firmware', source: await openImage(bios, resources) };
-  if (kernel === undefined) {
-    throw new VirtualMachineError('INVALID_STATE', 'the configuration was not validated: it has no kernel');
-  }
-  return {
-    kind: 'kernel',
-    source: await openImage(kernel, resources),
-    initrd: initrd === undefined ? undefined : await openImage(initrd, resources),
-  };
-}
-
-/** What the image is for: kernels say so; firmware is taken to be for the host. */
-async function architectureOf(image: BootImage): Promise<Architecture> {
-  if (image.kind === 'kernel') return await kernelArchitecture(image.source);
-  return hostArchitecture();
-}
-
-async function openImage(path: string, resources: AsyncDisposableStack): Promise<ByteSource> {
-  const file = resources.use(await open(path, 'r'));
-  const { size } = await file.stat();
-  return {
-    size,
-    read: async (offset, into) => (await file.read(into, 0, into.length, offset)).bytesRead,
-  };
 }
 
 function pciInterrupts(pci: PciTopology) {
