@@ -3,7 +3,7 @@ import { setImmediate } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { EventFd } from '@tsvmm/base';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { ConformanceMachine } from '../../src/conformance/machine.ts';
 import { KvmHypervisor } from '../../src/kvm/kvm-hypervisor.ts';
 import { type HostPrograms, hostPrograms } from './host-programs.ts';
@@ -65,7 +65,7 @@ async function failingCycle({ setup }: HostPrograms): Promise<void> {
   await expect(machine).rejects.toThrow(/no memory for the guest/);
 }
 
-if (hasKvm) {
+describe.runIf(hasKvm)('KVM', () => {
   it('leaves nothing behind after a hundred machines', async () => {
     const programs = hostPrograms();
     const setups = [programs.setup, ...(programs.otherSetups ?? [])];
@@ -84,4 +84,4 @@ if (hasKvm) {
     await settle();
     expect(census()).toEqual(before);
   });
-}
+});

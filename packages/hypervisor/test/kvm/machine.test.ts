@@ -11,7 +11,7 @@ const { ax, bx, cx, dx } = X86;
 const CPUID = [0x0f, 0xa2];
 const code = (expected: string) => expect.objectContaining({ name: 'HypervisorError', code: expected });
 
-if (hasX86Kvm) {
+describe.runIf(hasX86Kvm)('KVM on x86_64', () => {
   describe('a vCPU', () => {
     it('belongs to one thread at a time', async () => {
       await using machine = await createLocalMachine(MODE_16, spinHere);
@@ -220,4 +220,4 @@ if (hasX86Kvm) {
       expect(memory.readUint8(0x2001)).toBe(42);
     });
   });
-}
+});

@@ -30,7 +30,7 @@ function copyMemory(from: LocalMachine, to: LocalMachine): void {
   }
 }
 
-if (hasKvm) {
+describe.runIf(hasKvm)('KVM', () => {
   const { interrupts } = hostPrograms();
 
   describe('a machine that takes the state of another', () => {
@@ -82,4 +82,4 @@ if (hasKvm) {
       expect(() => machine.vm.restoreState(shortened(devices))).toThrow(refusal);
     });
   });
-}
+});
